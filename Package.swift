@@ -1,0 +1,48 @@
+// swift-tools-version: 6.1
+import PackageDescription
+
+// Dependencies point one way only: see ARCHITECTURE.md.
+let package = Package(
+  name: "cnn-dist",
+  products: [.executable(name: "cnn-dist", targets: ["cnn-dist"])],
+  dependencies: [
+    .package(url: "https://github.com/apple/swift-argument-parser", exact: "1.8.2"),
+    .package(url: "https://github.com/apple/swift-log", exact: "1.16.2"),
+    .package(url: "https://github.com/jpsim/Yams", exact: "6.2.2"),
+  ],
+  targets: [
+    .systemLibrary(name: "COpenBLAS", pkgConfig: "openblas", providers: [.apt(["libopenblas-dev"])]),
+    .systemLibrary(name: "COpenMPI", pkgConfig: "ompi-c", providers: [.apt(["libopenmpi-dev"])]),
+    .systemLibrary(name: "CXXHash", pkgConfig: "libxxhash", providers: [.apt(["libxxhash-dev"])]),
+    .target(
+      name: "CImageCodecs",
+      cSettings: [.unsafeFlags(["-O3"])],
+      linkerSettings: [.linkedLibrary("png"), .linkedLibrary("jpeg"), .linkedLibrary("tiff"), .linkedLibrary("z")]),
+    // -O3 in debug builds too: tests would crawl without. No contraction: a fused multiply-add
+    // stands where the source says so, or the bits would depend on the compiler's mood.
+    .target(name: "CKernels", cSettings: [.unsafeFlags(["-O3", "-ffp-contract=off"])]),
+    .target(name: "Tensors", dependencies: ["CKernels", "COpenBLAS", "CXXHash"]),
+    .target(name: "Layers", dependencies: ["Tensors", "CKernels"]),
+    .target(name: "Models", dependencies: ["Layers"]),
+    .target(name: "CellData", dependencies: ["Tensors", "CImageCodecs"]),
+    .target(name: "Collectives", dependencies: ["Tensors", "COpenMPI"]),
+    .target(
+      name: "Training",
+      dependencies: ["Models", "CellData", "Collectives", "Yams", .product(name: "Logging", package: "swift-log")]),
+    .target(name: "Reports", dependencies: ["Training"]),
+    .target(
+      name: "CLI",
+      dependencies: ["Reports", .product(name: "ArgumentParser", package: "swift-argument-parser")]),
+    .executableTarget(name: "cnn-dist", dependencies: ["CLI"]),
+
+    .testTarget(name: "TensorsTests", dependencies: ["Tensors"]),
+    .testTarget(name: "LayersTests", dependencies: ["Layers"], resources: [.copy("Golden")]),
+    .testTarget(name: "ModelsTests", dependencies: ["Models"]),
+    .testTarget(name: "CellDataTests", dependencies: ["CellData"]),
+    .testTarget(name: "CollectivesTests", dependencies: ["Collectives"]),
+    .testTarget(name: "TrainingTests", dependencies: ["Training"]),
+    .testTarget(name: "CLITests", dependencies: ["CLI"]),
+    // XCTest, because its order is the same on every rank; run by scripts/test under mpirun.
+    .testTarget(name: "ParallelTests", dependencies: ["Training"]),
+  ],
+  cLanguageStandard: .gnu17)

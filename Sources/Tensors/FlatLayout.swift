@@ -1,0 +1,54 @@
+/// Where every array of a network lies in the flat buffers: values, gradients and optimizer state
+/// all share this layout.
+///
+/// Parameters come first, in the order in which the forward pass uses them, so the backward pass
+/// finishes them back to front and a bucket to reduce is a contiguous tail. The running statistics of
+/// batch norm follow on a chunk border. A chunk is the grain of everything that is summed or shared
+/// out over the flat buffer: slices of ranks begin on chunk borders.
+package struct FlatLayout: Sendable {
+  package enum Role: Sendable, Equatable {
+    case weight, bias, normScale, normShift, runningMean, runningVariance
+
+    package var isStatistic: Bool { self == .runningMean || self == .runningVariance }
+  }
+
+  package struct Entry: Sendable {
+    package let name: String
+    package let shape: Shape
+    package let role: Role
+    package let offset: Int
+    package var range: Range<Int> { offset..<(offset + shape.count) }
+  }
+
+  /// Floats in a chunk.
+  package static let chunk = 1024
+
+  package let parameters: [Entry]
+  package let statistics: [Entry]
+  /// Floats that the parameters take, padding included; statistics begin here.
+  package let parameterExtent: Int
+  /// Floats in all, a multiple of `chunk`.
+  package let extent: Int
+
+  /// Lays out declared arrays one after another, each on a 64-byte border.
+  package init(parameters: [(name: String, shape: Shape, role: Role)], statistics: [(name: String, shape: Shape, role: Role)]) {
+    var end = 0
+    func place(_ array: (name: String, shape: Shape, role: Role)) -> Entry {
+      let entry = Entry(name: array.name, shape: array.shape, role: array.role, offset: end)
+      end = (end + array.shape.count + 15) / 16 * 16
+      return entry
+    }
+    func closeChunk() { end = (end + Self.chunk - 1) / Self.chunk * Self.chunk }
+    self.parameters = parameters.map(place)
+    closeChunk()
+    parameterExtent = end
+    self.statistics = statistics.map(place)
+    closeChunk()
+    extent = end
+  }
+
+  package var entries: [Entry] { parameters + statistics }
+
+  /// The number of trained values, without padding.
+  package var parameterCount: Int { parameters.reduce(0) { $0 + $1.shape.count } }
+}

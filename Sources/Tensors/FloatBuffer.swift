@@ -1,0 +1,39 @@
+import Glibc
+
+/// A block of floats on a 64-byte border that lives as long as the object: activations, gradients
+/// and scratch of one lane, or the flat values of a network.
+///
+/// Ownership rule, which the compiler can't see: at any moment a range of a buffer is written by one
+/// thread only, and whoever reads it later is separated from that write by `ThreadTeam.run`, a
+/// `Monitor` or a join.
+package final class FloatBuffer: @unchecked Sendable {
+  package let count: Int
+  package let pointer: UnsafeMutablePointer<Float>
+
+  /// A buffer of `count` zeros.
+  package init(count: Int) {
+    self.count = count
+    let bytes = max(64, (count * MemoryLayout<Float>.stride + 63) / 64 * 64)
+    var memory: UnsafeMutableRawPointer?
+    let status = posix_memalign(&memory, 64, bytes)
+    guard status == 0, let memory else { preconditionFailure("out of memory: \(bytes) bytes wanted") }
+    memset(memory, 0, bytes)
+    pointer = memory.bindMemory(to: Float.self, capacity: bytes / MemoryLayout<Float>.stride)
+  }
+
+  package convenience init(_ values: [Float]) {
+    self.init(count: values.count)
+    pointer.update(from: values, count: values.count)
+  }
+
+  deinit { free(pointer) }
+
+  package var values: [Float] { Array(UnsafeBufferPointer(start: pointer, count: count)) }
+
+  package subscript(index: Int) -> Float {
+    get { pointer[index] }
+    set { pointer[index] = newValue }
+  }
+
+  package func clear() { memset(pointer, 0, count * MemoryLayout<Float>.stride) }
+}

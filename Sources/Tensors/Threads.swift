@@ -1,0 +1,128 @@
+import CKernels
+import Glibc
+
+/// A value behind a mutex that threads can wait on. The standard library has no condition variable,
+/// so pthread's stands here, and nowhere else.
+package final class Monitor<Value>: @unchecked Sendable {
+  private var value: Value
+  private let mutex = UnsafeMutablePointer<pthread_mutex_t>.allocate(capacity: 1)
+  private let changed = UnsafeMutablePointer<pthread_cond_t>.allocate(capacity: 1)
+
+  package init(_ value: Value) {
+    self.value = value
+    pthread_mutex_init(mutex, nil)
+    pthread_cond_init(changed, nil)
+  }
+
+  deinit {
+    pthread_cond_destroy(changed)
+    pthread_mutex_destroy(mutex)
+    changed.deallocate()
+    mutex.deallocate()
+  }
+
+  /// Runs `body` alone on the value and wakes everyone who waits for a change.
+  package func update<Result>(_ body: (inout Value) throws -> Result) rethrows -> Result {
+    pthread_mutex_lock(mutex)
+    defer {
+      pthread_cond_broadcast(changed)
+      pthread_mutex_unlock(mutex)
+    }
+    return try body(&value)
+  }
+
+  /// Runs `body` alone on the value, as soon as `condition` holds for it.
+  package func wait<Result>(until condition: (Value) -> Bool, then body: (inout Value) throws -> Result) rethrows
+    -> Result
+  {
+    pthread_mutex_lock(mutex)
+    defer {
+      pthread_cond_broadcast(changed)
+      pthread_mutex_unlock(mutex)
+    }
+    while !condition(value) { pthread_cond_wait(changed, mutex) }
+    return try body(&value)
+  }
+}
+
+/// A thread that computes: denormals are flushed on it, and it can be joined.
+package final class WorkerThread: Sendable {
+  private let handle: pthread_t
+
+  private final class Body {
+    let run: @Sendable () -> Void
+    init(_ run: @escaping @Sendable () -> Void) { self.run = run }
+  }
+
+  package init(_ run: @escaping @Sendable () -> Void) {
+    var handle = pthread_t()
+    var attributes = pthread_attr_t()
+    pthread_attr_init(&attributes)
+    pthread_attr_setstacksize(&attributes, 8 << 20)
+    let body = Unmanaged.passRetained(Body(run))
+    let status = pthread_create(
+      &handle, &attributes,
+      { argument in
+        guard let argument else { return nil }
+        cnn_flush_denormals()
+        Unmanaged<Body>.fromOpaque(argument).takeRetainedValue().run()
+        return nil
+      }, body.toOpaque())
+    precondition(status == 0, "can't start a thread: \(String(cString: strerror(status)))")
+    pthread_attr_destroy(&attributes)
+    self.handle = handle
+  }
+
+  package func join() { pthread_join(handle, nil) }
+}
+
+/// A fixed team of threads that run the same work side by side; the caller is member 0.
+package final class ThreadTeam: Sendable {
+  private struct Order {
+    var number = 0
+    var unfinished = 0
+    var stopped = false
+    var work: (@Sendable (Int) -> Void)?
+  }
+
+  package let count: Int
+  private let order = Monitor(Order())
+  private let threads: [WorkerThread]
+
+  package init(count: Int) {
+    precondition(count > 0, "a team expects at least one member, got \(count)")
+    self.count = count
+    let order = order
+    threads = (1..<max(1, count)).map { member in
+      WorkerThread {
+        var done = 0
+        while true {
+          let work = order.wait(until: { $0.stopped || $0.number > done }) { order -> (@Sendable (Int) -> Void)? in
+            done = order.number
+            return order.stopped ? nil : order.work
+          }
+          guard let work else { return }
+          work(member)
+          order.update { $0.unfinished -= 1 }
+        }
+      }
+    }
+  }
+
+  deinit {
+    order.update { $0.stopped = true }
+    for thread in threads { thread.join() }
+  }
+
+  /// Runs `work(member)` on every member and returns when all are done.
+  package func run(_ work: @escaping @Sendable (Int) -> Void) {
+    guard count > 1 else { return work(0) }
+    order.update {
+      $0.number += 1
+      $0.unfinished = count - 1
+      $0.work = work
+    }
+    work(0)
+    order.wait(until: { $0.unfinished == 0 }) { $0.work = nil }
+  }
+}
