@@ -17,7 +17,9 @@ let package = Package(
     .target(
       name: "CImageCodecs",
       cSettings: [.unsafeFlags(["-O3"])],
-      linkerSettings: [.linkedLibrary("png"), .linkedLibrary("jpeg"), .linkedLibrary("tiff"), .linkedLibrary("z")]),
+      linkerSettings: [
+        .linkedLibrary("png"), .linkedLibrary("jpeg"), .linkedLibrary("tiff"), .linkedLibrary("z"),
+      ]),
     // -O3 in debug builds too: tests would crawl without. No contraction: a fused multiply-add
     // stands where the source says so, or the bits would depend on the compiler's mood.
     .target(name: "CKernels", cSettings: [.unsafeFlags(["-O3", "-ffp-contract=off"])]),
@@ -25,22 +27,32 @@ let package = Package(
     .target(name: "Layers", dependencies: ["Tensors", "CKernels"]),
     .target(name: "Models", dependencies: ["Layers"]),
     .target(name: "CellData", dependencies: ["Tensors", "CImageCodecs"]),
-    .target(name: "Collectives", dependencies: ["Tensors", "COpenMPI"]),
+    .target(name: "Collectives", dependencies: ["Tensors", "CKernels", "COpenMPI"]),
     .target(
       name: "Training",
-      dependencies: ["Models", "CellData", "Collectives", "Yams", .product(name: "Logging", package: "swift-log")]),
+      dependencies: [
+        "Models", "CellData", "Collectives", "Yams", .product(name: "Logging", package: "swift-log"),
+      ]),
     .target(name: "Reports", dependencies: ["Training"]),
     .target(
       name: "CLI",
-      dependencies: ["Reports", .product(name: "ArgumentParser", package: "swift-argument-parser")]),
+      dependencies: [
+        "Reports", "CKernels", .product(name: "ArgumentParser", package: "swift-argument-parser"),
+      ],
+      // Commands are internal, and their tests run against the release that trains.
+      swiftSettings: [.unsafeFlags(["-enable-testing"])]),
     .executableTarget(name: "cnn-dist", dependencies: ["CLI"]),
 
-    .testTarget(name: "TensorsTests", dependencies: ["Tensors"]),
+    // The Swift half of scripts/peers/compare_steps.py.
+    .executableTarget(name: "step-probe", dependencies: ["Training"], path: "Tests/StepProbe"),
+
+    .testTarget(name: "TensorsTests", dependencies: ["Tensors", "CKernels"], resources: [.copy("Golden")]),
     .testTarget(name: "LayersTests", dependencies: ["Layers"], resources: [.copy("Golden")]),
     .testTarget(name: "ModelsTests", dependencies: ["Models"]),
-    .testTarget(name: "CellDataTests", dependencies: ["CellData"]),
+    .testTarget(name: "CellDataTests", dependencies: ["CellData"], resources: [.copy("Golden")]),
     .testTarget(name: "CollectivesTests", dependencies: ["Collectives"]),
-    .testTarget(name: "TrainingTests", dependencies: ["Training"]),
+    .testTarget(name: "TrainingTests", dependencies: ["Training"], resources: [.copy("Golden")]),
+    .testTarget(name: "ReportsTests", dependencies: ["Reports"]),
     .testTarget(name: "CLITests", dependencies: ["CLI"]),
     // XCTest, because its order is the same on every rank; run by scripts/test under mpirun.
     .testTarget(name: "ParallelTests", dependencies: ["Training"]),

@@ -88,6 +88,28 @@ package struct ForwardPass {
   package var batchStatistics: [UnsafeMutablePointer<Float>]
   package var saved: UnsafeMutablePointer<Float>
   package var scratch: UnsafeMutablePointer<Float>
+
+  package init(
+    images: Int, mode: Mode, place: BatchPlace, kernels: InstructionSet, inputShapes: [FeatureShape],
+    outputShape: FeatureShape, inputs: [UnsafePointer<Float>], output: UnsafeMutablePointer<Float>,
+    parameters: [UnsafePointer<Float>], statistics: [UnsafePointer<Float>],
+    batchStatistics: [UnsafeMutablePointer<Float>], saved: UnsafeMutablePointer<Float>,
+    scratch: UnsafeMutablePointer<Float>
+  ) {
+    self.images = images
+    self.mode = mode
+    self.place = place
+    self.kernels = kernels
+    self.inputShapes = inputShapes
+    self.outputShape = outputShape
+    self.inputs = inputs
+    self.output = output
+    self.parameters = parameters
+    self.statistics = statistics
+    self.batchStatistics = batchStatistics
+    self.saved = saved
+    self.scratch = scratch
+  }
 }
 
 /// What backward works on. Gradients are overwritten, not accumulated, unless said otherwise.
@@ -108,6 +130,28 @@ package struct BackwardPass {
   package var parameterGradients: [UnsafeMutablePointer<Float>]
   package var saved: UnsafePointer<Float>
   package var scratch: UnsafeMutablePointer<Float>
+
+  package init(
+    images: Int, place: BatchPlace, kernels: InstructionSet, inputShapes: [FeatureShape],
+    outputShape: FeatureShape, inputs: [UnsafePointer<Float>], output: UnsafePointer<Float>,
+    parameters: [UnsafePointer<Float>], outputGradient: UnsafePointer<Float>,
+    inputGradients: [UnsafeMutablePointer<Float>?], parameterGradients: [UnsafeMutablePointer<Float>],
+    saved: UnsafePointer<Float>, scratch: UnsafeMutablePointer<Float>
+  ) {
+    self.images = images
+    self.place = place
+    self.kernels = kernels
+    self.inputShapes = inputShapes
+    self.outputShape = outputShape
+    self.inputs = inputs
+    self.output = output
+    self.parameters = parameters
+    self.outputGradient = outputGradient
+    self.inputGradients = inputGradients
+    self.parameterGradients = parameterGradients
+    self.saved = saved
+    self.scratch = scratch
+  }
 }
 
 /// One operator of a network: hyper-parameters, shape rule, parameters, forward and backward. A layer
@@ -126,6 +170,9 @@ package protocol Layer: Sendable {
   func statistics(for inputs: [FeatureShape]) -> [ArrayDeclaration]
   func memory(for inputs: [FeatureShape], images: Int) -> MemoryNeeds
 
+  /// The fewest images that a microbatch may have in training.
+  func smallestMicrobatch(for inputs: [FeatureShape]) -> Int
+
   /// Multiply-adds of a forward pass, per image.
   func multiplyAdds(for inputs: [FeatureShape]) -> Int
 
@@ -137,6 +184,7 @@ extension Layer {
   package var inputCount: Int? { 1 }
   package func parameters(for inputs: [FeatureShape]) -> [ArrayDeclaration] { [] }
   package func statistics(for inputs: [FeatureShape]) -> [ArrayDeclaration] { [] }
+  package func smallestMicrobatch(for inputs: [FeatureShape]) -> Int { 1 }
   package func multiplyAdds(for inputs: [FeatureShape]) -> Int { 0 }
 }
 

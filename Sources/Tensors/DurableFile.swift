@@ -27,7 +27,9 @@ package enum DurableFile {
     guard file >= 0 else { throw FileError(path: path, cannot: "create") }
     var written = 0
     while written < bytes.count {
-      let count = bytes.withUnsafeBytes { Glibc.write(file, $0.baseAddress.map { $0 + written }, bytes.count - written) }
+      let count = bytes.withUnsafeBytes {
+        Glibc.write(file, $0.baseAddress.map { $0 + written }, bytes.count - written)
+      }
       if count < 0 && errno == EINTR { continue }
       guard count > 0 else {
         let error = FileError(path: path, cannot: "write")
@@ -47,14 +49,23 @@ package enum DurableFile {
   /// Puts `bytes` in the place of `path`: readers see the old file or the new one, never half of it.
   package static func replace(_ path: String, with bytes: [UInt8]) throws(FileError) {
     let temporary = path + ".tmp"
-    try write(bytes, to: temporary)
-    guard rename(temporary, path) == 0 else { throw FileError(path: path, cannot: "rename \(temporary) to it") }
+    do throws(FileError) {
+      try write(bytes, to: temporary)
+      guard rename(temporary, path) == 0 else {
+        throw FileError(path: path, cannot: "rename \(temporary) to it")
+      }
+    } catch {
+      // On a full disk the half file would be in the way of whoever makes room.
+      unlink(temporary)
+      throw error
+    }
     try flushDirectory(of: path)
   }
 
   /// Makes the names in the directory that holds `path` durable.
   package static func flushDirectory(of path: String) throws(FileError) {
-    let parent = path.split(separator: "/", omittingEmptySubsequences: false).dropLast().joined(separator: "/")
+    let parent = path.split(separator: "/", omittingEmptySubsequences: false).dropLast().joined(
+      separator: "/")
     let directory = parent.isEmpty ? (path.hasPrefix("/") ? "/" : ".") : parent
     let file = open(directory, O_RDONLY | O_DIRECTORY | O_CLOEXEC)
     guard file >= 0 else { throw FileError(path: directory, cannot: "open") }

@@ -31,7 +31,10 @@ package struct FlatLayout: Sendable {
   package let extent: Int
 
   /// Lays out declared arrays one after another, each on a 64-byte border.
-  package init(parameters: [(name: String, shape: Shape, role: Role)], statistics: [(name: String, shape: Shape, role: Role)]) {
+  package init(
+    parameters: [(name: String, shape: Shape, role: Role)],
+    statistics: [(name: String, shape: Shape, role: Role)]
+  ) {
     var end = 0
     func place(_ array: (name: String, shape: Shape, role: Role)) -> Entry {
       let entry = Entry(name: array.name, shape: array.shape, role: array.role, offset: end)

@@ -21,7 +21,9 @@ package enum InstructionSet: String, CaseIterable, Comparable, Sendable {
   }
 
   /// The instruction set that `CNN_DIST_ISA` pins, or the best of this CPU where it is `nil`.
-  package static func selected(pinnedTo name: String?) throws(InstructionSetError) -> InstructionSet {
+  package static func selected(
+    pinnedTo name: String?, detected: InstructionSet = detected
+  ) throws(InstructionSetError) -> InstructionSet {
     guard let name else { return detected }
     guard let wanted = InstructionSet(rawValue: name) else { throw .unknown(name) }
     guard wanted <= detected else { throw .unsupported(wanted, detected) }

@@ -55,6 +55,17 @@ package struct RandomStream: Sendable {
     }
   }
 
+  /// Random words 4·index ..< 4·index + 4 of the stream at the price of one.
+  package func words(ofBlock index: Int) -> SIMD4<UInt32> {
+    var words = SIMD4<UInt32>()
+    withUnsafeMutableBytes(of: &words) { bytes in
+      withUnsafePointer(to: philox) {
+        cnn_philox_block($0, UInt32(index), bytes.assumingMemoryBound(to: UInt32.self).baseAddress)
+      }
+    }
+    return words
+  }
+
   /// Uniform in [0, 1): the upper 24 bits of word `index`, over 2²⁴.
   package func uniform(at index: Int) -> Float { Float(word(at: index) >> 8) * 0x1p-24 }
 

@@ -31,7 +31,8 @@ extension Safetensors {
 
     /// The bytes of an array, valid as long as the reader lives.
     package func bytes(of entry: Entry) -> UnsafeRawBufferPointer {
-      UnsafeRawBufferPointer(rebasing: mapping[(dataOffset + entry.bytes.lowerBound)..<(dataOffset + entry.bytes.upperBound)])
+      UnsafeRawBufferPointer(
+        rebasing: mapping[(dataOffset + entry.bytes.lowerBound)..<(dataOffset + entry.bytes.upperBound)])
     }
 
     /// A float32 array by name; throws when it is missing or has another element type.
@@ -44,7 +45,9 @@ extension Safetensors {
     package func integers(_ name: String) throws -> [Int64] { load(try entry(name, type: .int64)) }
 
     private func entry(_ name: String, type: ElementType) throws -> Entry {
-      guard let entry = entry(name) else { throw SafetensorsError(path: path, problem: "no array \"\(name)\"") }
+      guard let entry = entry(name) else {
+        throw SafetensorsError(path: path, problem: "no array \"\(name)\"")
+      }
       guard entry.type == type else {
         throw SafetensorsError(
           path: path, problem: "\(name) expects \(type.rawValue) elements, got \(entry.type.rawValue)")
@@ -66,7 +69,9 @@ extension Safetensors {
       defer { close(file) }
       var status = stat()
       guard fstat(file, &status) == 0 else { throw FileError(path: path, cannot: "read the size of") }
-      guard status.st_mode & S_IFMT == S_IFREG else { throw FileError(path: path, problem: "not a regular file") }
+      guard status.st_mode & S_IFMT == S_IFREG else {
+        throw FileError(path: path, problem: "not a regular file")
+      }
       let size = Int(status.st_size)
       guard size > 8 else { throw FileError(path: path, problem: "not a safetensors file (\(size) bytes)") }
       guard let memory = mmap(nil, size, PROT_READ, MAP_PRIVATE, file, 0), memory != MAP_FAILED else {
@@ -81,34 +86,48 @@ extension Safetensors {
       func refuse(_ problem: String) -> SafetensorsError { SafetensorsError(path: path, problem: problem) }
       let length = mapping.loadUnaligned(as: UInt64.self).littleEndian
       guard length <= 100_000_000, Int(length) <= mapping.count - 8 else {
-        throw refuse("not a safetensors file, or cut short (header of \(length) bytes in a file of \(mapping.count))")
+        throw refuse(
+          "not a safetensors file, or cut short (header of \(length) bytes in a file of \(mapping.count))")
       }
       let dataOffset = 8 + Int(length)
       let text = Foundation.Data(mapping[8..<dataOffset])
-      guard let json = try? JSONSerialization.jsonObject(with: text), let header = json as? [String: Any] else {
+      guard let json = try? JSONSerialization.jsonObject(with: text), let header = json as? [String: Any]
+      else {
         throw refuse("its header is not a JSON object")
       }
       var entries: [Entry] = []
       var metadata: [String: String] = [:]
       for (name, value) in header {
         if name == "__metadata__" {
-          guard let pairs = value as? [String: String] else { throw refuse("__metadata__ expects text values") }
+          guard let pairs = value as? [String: String] else {
+            throw refuse("__metadata__ expects text values")
+          }
           metadata = pairs
           continue
         }
         guard let fields = value as? [String: Any], let typeName = fields["dtype"] as? String,
-          let dimensions = fields["shape"] as? [Int], let offsets = fields["data_offsets"] as? [Int], offsets.count == 2
+          let dimensions = fields["shape"] as? [Int], let offsets = fields["data_offsets"] as? [Int],
+          offsets.count == 2
         else { throw refuse("\(name) lacks dtype, shape or data_offsets") }
-        guard let type = ElementType(rawValue: typeName) else { throw refuse("\(name) has unsupported dtype \(typeName)") }
+        guard let type = ElementType(rawValue: typeName) else {
+          throw refuse("\(name) has unsupported dtype \(typeName)")
+        }
         guard dimensions.allSatisfy({ $0 >= 0 }), let bytes = byteCount(dimensions, type), offsets[0] >= 0,
+          offsets[1] >= offsets[0],
           offsets[1] - offsets[0] == bytes, offsets[1] <= mapping.count - dataOffset
-        else { throw refuse("\(name) of shape \(dimensions) doesn't fit its offsets \(offsets), or the file is cut short") }
-        entries.append(Entry(name: name, type: type, shape: Shape(dimensions), bytes: offsets[0]..<offsets[1]))
+        else {
+          throw refuse(
+            "\(name) of shape \(dimensions) doesn't fit its offsets \(offsets), or the file is cut short")
+        }
+        entries.append(
+          Entry(name: name, type: type, shape: Shape(dimensions), bytes: offsets[0]..<offsets[1]))
       }
       entries.sort { ($0.bytes.lowerBound, $0.name) < ($1.bytes.lowerBound, $1.name) }
       var end = 0
       for entry in entries {
-        guard entry.bytes.lowerBound == end else { throw refuse("\(entry.name) overlaps its neighbour or leaves a gap") }
+        guard entry.bytes.lowerBound == end else {
+          throw refuse("\(entry.name) overlaps its neighbour or leaves a gap")
+        }
         end = entry.bytes.upperBound
       }
       guard end == mapping.count - dataOffset else {

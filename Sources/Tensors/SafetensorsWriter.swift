@@ -1,8 +1,9 @@
 import Glibc
 
 extension Safetensors {
-  /// Collects arrays and writes them as one file. Arrays are written in the order given, each on an
-  /// 8-byte border (the header is padded with blanks, as the reference implementation does).
+  /// Collects arrays and writes them as one file, byte for byte as the reference implementation does:
+  /// the header is padded with blanks to a multiple of 8, and wider elements come first, otherwise in
+  /// the order in which they were added, so that every array lies on a multiple of its element's size.
   package struct Writer {
     private var entries: [(name: String, type: ElementType, shape: Shape, bytes: [UInt8])] = []
     package var metadata: [(key: String, value: String)] = []
@@ -21,15 +22,18 @@ extension Safetensors {
       add(name, .uint8, shape, values)
     }
 
-    private mutating func add<Element>(_ name: String, _ type: ElementType, _ shape: Shape, _ values: [Element]) {
-      precondition(shape.count == values.count, "\(name): shape \(shape) expects \(shape.count) values, got \(values.count)")
+    private mutating func add<Element>(
+      _ name: String, _ type: ElementType, _ shape: Shape, _ values: [Element]
+    ) {
+      precondition(
+        shape.count == values.count,
+        "\(name): shape \(shape) expects \(shape.count) values, got \(values.count)")
       precondition(!entries.contains { $0.name == name }, "two arrays are named \(name)")
       entries.append((name, type, shape, values.withUnsafeBytes { Array($0) }))
     }
 
     /// The whole file in memory.
     package func encoded() -> [UInt8] {
-      // Wider elements first, so that every array lies on a multiple of its element's size.
       let ordered = entries.sorted { $0.type.byteCount > $1.type.byteCount }
       var header: [String] = []
       if !metadata.isEmpty {

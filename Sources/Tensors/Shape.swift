@@ -3,7 +3,8 @@ package struct Shape: Hashable, Sendable, ExpressibleByArrayLiteral, CustomStrin
   package let dimensions: [Int]
 
   package init(_ dimensions: [Int]) {
-    precondition(dimensions.allSatisfy { $0 >= 0 }, "a shape expects extents of at least 0, got \(dimensions)")
+    precondition(
+      dimensions.allSatisfy { $0 >= 0 }, "a shape expects extents of at least 0, got \(dimensions)")
     self.dimensions = dimensions
   }
 

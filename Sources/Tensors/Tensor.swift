@@ -5,7 +5,8 @@ package struct Tensor: Equatable, Sendable {
   package var values: [Float]
 
   package init(shape: Shape, values: [Float]) {
-    precondition(shape.count == values.count, "shape \(shape) expects \(shape.count) values, got \(values.count)")
+    precondition(
+      shape.count == values.count, "shape \(shape) expects \(shape.count) values, got \(values.count)")
     self.shape = shape
     self.values = values
   }

@@ -32,7 +32,8 @@ package final class Monitor<Value>: @unchecked Sendable {
   }
 
   /// Runs `body` alone on the value, as soon as `condition` holds for it.
-  package func wait<Result>(until condition: (Value) -> Bool, then body: (inout Value) throws -> Result) rethrows
+  package func wait<Result>(until condition: (Value) -> Bool, then body: (inout Value) throws -> Result)
+    rethrows
     -> Result
   {
     pthread_mutex_lock(mutex)
@@ -97,7 +98,8 @@ package final class ThreadTeam: Sendable {
       WorkerThread {
         var done = 0
         while true {
-          let work = order.wait(until: { $0.stopped || $0.number > done }) { order -> (@Sendable (Int) -> Void)? in
+          let work = order.wait(until: { $0.stopped || $0.number > done }) {
+            order -> (@Sendable (Int) -> Void)? in
             done = order.number
             return order.stopped ? nil : order.work
           }

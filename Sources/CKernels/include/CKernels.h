@@ -1,0 +1,18 @@
+#pragma once
+// All kernels. The umbrella of the module: a header that isn't listed here isn't seen by Swift.
+#include "CKernels.h"
+#include "affinity.h"
+#include "batch_norm.h"
+#include "bias.h"
+#include "convolution.h"
+#include "depthwise.h"
+#include "dropout.h"
+#include "elementwise.h"
+#include "im2col.h"
+#include "isa.h"
+#include "optimizers.h"
+#include "philox.h"
+#include "pooling.h"
+#include "reduction.h"
+#include "softmax.h"
+#include "transpose.h"
