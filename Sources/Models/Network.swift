@@ -1,0 +1,117 @@
+import Layers
+import Tensors
+
+/// A graph of layers: branches, residuals, concatenation. Nodes stand in an order in which each comes
+/// after its inputs; that is also the order of their parameters in the flat buffers.
+package struct Network: Sendable {
+  /// Where a node's input comes from.
+  package enum Source: Hashable, Sendable {
+    case image
+    case node(Int)
+  }
+
+  package struct Node: Sendable {
+    package let name: String
+    package let layer: any Layer
+    package let inputs: [Source]
+    package let inputShapes: [FeatureShape]
+    package let shape: FeatureShape
+    /// The layer's arrays, as the flat layout places them.
+    package let parameters: [FlatLayout.Entry]
+    package let statistics: [FlatLayout.Entry]
+
+    /// The part of the flat buffers that the parameters fill, padding between them included.
+    package var parameterRange: Range<Int> { Self.hull(of: parameters) }
+    package var statisticsRange: Range<Int> { Self.hull(of: statistics) }
+
+    private static func hull(of entries: [FlatLayout.Entry]) -> Range<Int> {
+      guard let first = entries.first, let last = entries.last else { return 0..<0 }
+      return first.offset..<last.range.upperBound
+    }
+  }
+
+  package let input: FeatureShape
+  package let nodes: [Node]
+  package let layout: FlatLayout
+  private let initialisations: [Initialisation]
+
+  /// The number of classes: channels of the last node.
+  package var classes: Int { output.channels }
+  package var output: FeatureShape { nodes.last?.shape ?? input }
+
+  /// Multiply-adds of a forward pass of one image.
+  package var multiplyAdds: Int { nodes.reduce(0) { $0 + $1.layer.multiplyAdds(for: $1.inputShapes) } }
+
+  /// The smallest microbatch that training can work on (two where a batch norm sees one value an image).
+  package var smallestMicrobatch: Int {
+    nodes.map { $0.layer.smallestMicrobatch(for: $0.inputShapes) }.max() ?? 1
+  }
+
+  /// For each node, which nodes read its output (once an edge).
+  package var consumers: [[Int]] {
+    var consumers = Array(repeating: [Int](), count: nodes.count)
+    for (index, node) in nodes.enumerated() {
+      for case .node(let source) in node.inputs { consumers[source].append(index) }
+    }
+    return consumers
+  }
+
+  /// Assembles the graph; `layers` come in forward order.
+  init(
+    input: FeatureShape,
+    layers: [(
+      name: String, layer: any Layer, inputs: [Source], inputShapes: [FeatureShape], shape: FeatureShape
+    )]
+  ) {
+    typealias Declared = (name: String, shape: Shape, role: FlatLayout.Role)
+    var parameters: [Declared] = []
+    var statistics: [Declared] = []
+    var initialisations: [Initialisation] = []
+    var statisticsInitialisations: [Initialisation] = []
+    for (name, layer, _, inputShapes, _) in layers {
+      for array in layer.parameters(for: inputShapes) {
+        parameters.append(("\(name).\(array.name)", array.shape, array.role))
+        initialisations.append(array.initialisation)
+      }
+      for array in layer.statistics(for: inputShapes) {
+        statistics.append(("\(name).\(array.name)", array.shape, array.role))
+        statisticsInitialisations.append(array.initialisation)
+      }
+    }
+    let layout = FlatLayout(parameters: parameters, statistics: statistics)
+    var nextParameter = 0
+    var nextStatistic = 0
+    self.input = input
+    self.layout = layout
+    self.initialisations = initialisations + statisticsInitialisations
+    nodes = layers.map { name, layer, inputs, inputShapes, shape in
+      let parameterCount = layer.parameters(for: inputShapes).count
+      let statisticsCount = layer.statistics(for: inputShapes).count
+      defer {
+        nextParameter += parameterCount
+        nextStatistic += statisticsCount
+      }
+      return Node(
+        name: name, layer: layer, inputs: inputs, inputShapes: inputShapes, shape: shape,
+        parameters: Array(layout.parameters[nextParameter..<(nextParameter + parameterCount)]),
+        statistics: Array(layout.statistics[nextStatistic..<(nextStatistic + statisticsCount)]))
+    }
+  }
+
+  /// The first values of parameters and running statistics, a function of the seed alone.
+  package func initialValues(seed: UInt64) -> FloatBuffer {
+    let values = FloatBuffer(count: layout.extent)
+    for (number, (entry, initialisation)) in zip(layout.entries, initialisations).enumerated() {
+      let array = initialisation.values(count: entry.shape.count, seed: seed, array: number)
+      (values.pointer + entry.offset).update(from: array, count: array.count)
+    }
+    return values
+  }
+}
+
+/// A network that can't be built.
+package struct NetworkError: Error, CustomStringConvertible {
+  package let description: String
+
+  package init(_ description: String) { self.description = description }
+}
