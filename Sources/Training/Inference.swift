@@ -1,0 +1,46 @@
+import Layers
+import Models
+import Tensors
+
+/// The lanes of a rank at inference: batch norm by its running statistics, no dropout, nothing saved.
+package final class Inference: @unchecked Sendable {
+  package let network: Network
+  private let team: ThreadTeam
+  private let kernels: InstructionSet
+  private let lanes: [MicrobatchInFlight]
+
+  /// - Parameters:
+  ///   - values: parameters and running statistics, as the network's flat layout places them.
+  ///   - images: the most images of a microbatch.
+  package init(
+    _ network: Network, values: FloatBuffer, images: Int, team: ThreadTeam, kernels: InstructionSet
+  ) {
+    self.network = network
+    self.team = team
+    self.kernels = kernels
+    let plan = Plan(network, images: images, mode: .inference)
+    lanes = (0..<team.count).map { _ in
+      MicrobatchInFlight(
+        plan, values: values, scratch: FloatBuffer(count: plan.scratchCount), kernels: kernels)
+    }
+  }
+
+  /// The class probabilities of each microbatch, (N, K) row by row; the lanes share the microbatches.
+  package func probabilities(of batch: [LoadedMicrobatch]) -> [FloatBuffer] {
+    let rows = batch.map { FloatBuffer(count: $0.images * network.classes) }
+    team.run { [self] lane in
+      for index in stride(from: lane, to: batch.count, by: team.count) {
+        predict(batch[index], on: lanes[lane], into: rows[index])
+      }
+    }
+    return rows
+  }
+
+  private func predict(_ microbatch: LoadedMicrobatch, on pass: MicrobatchInFlight, into rows: FloatBuffer) {
+    pass.load(microbatch.pixels.pointer, images: microbatch.images, place: microbatch.place)
+    for node in network.nodes.indices { pass.forward(node: node) }
+    SoftmaxCrossEntropy.probabilities(
+      logits: pass.logits, classes: network.classes, images: microbatch.images, into: rows.pointer,
+      kernels: kernels)
+  }
+}

@@ -1,0 +1,104 @@
+import CellData
+import Collectives
+import Tensors
+
+/// The checkpoints of a running job: state lies on all ranks, files are rank 0's.
+final class RunCheckpoints {
+  private let job: TrainingJob
+  /// On rank 0 only.
+  private let store: CheckpointStore?
+
+  init(_ job: TrainingJob) {
+    self.job = job
+    store = job.directory.map { CheckpointStore(run: $0.path, layout: job.network.layout) }
+  }
+
+  /// The state of a run before its first step.
+  func initialState() throws -> CheckpointState {
+    CheckpointState(
+      epoch: 0, step: 0, stepInEpoch: 0, model: job.config.modelName, classes: job.data.dataset.classes,
+      mean: job.data.normalisation.mean, deviation: job.data.normalisation.deviation,
+      configHash: "\(try job.config.hash())", dataFingerprint: "\(job.data.dataset.fingerprint)",
+      binding: job.place.binding.dictionary, weightsHash: "")
+  }
+
+  /// Collects what the ranks own of the optimizer's state and writes a checkpoint; its path on rank 0,
+  /// nil on the others. Collective.
+  func save(_ state: CheckpointState, isBest: Bool) throws -> String? {
+    let optimizer = job.step.optimizer
+    let slices = try job.communicator.gatherFloats(optimizer.stateOfSlice.flatMap { $0 })
+    return try job.communicator.together {
+      guard let store, let slices else { return nil }
+      return try store.save(
+        checkpoint(state, optimizerSlices: slices), isBest: isBest, keep: job.config.checkpoint.keep)
+    }
+  }
+
+  private func checkpoint(_ state: CheckpointState, optimizerSlices slices: [[Float]]) -> Checkpoint {
+    let extent = job.network.layout.extent
+    let arrays = job.step.optimizer.stateNames.enumerated().map { number, name in
+      var whole = Array(repeating: Float(0), count: extent)
+      for (slice, values) in zip(job.step.reducer.slices, slices) {
+        let slice = slice.clamped(to: 0..<extent)
+        whole.replaceSubrange(slice, with: values[(number * slice.count)..<((number + 1) * slice.count)])
+      }
+      return Checkpoint.NamedArray(name: name, values: whole)
+    }
+    var state = state
+    state.weightsHash = "\(WeightsHash.of(job.step.values.pointer, layout: job.network.layout))"
+    return Checkpoint(
+      state: state, values: Array(job.step.values.values.prefix(extent)), optimizer: arrays)
+  }
+
+  /// Loads the newest whole checkpoint on every rank; nil where the run has none yet. Collective.
+  func loadNewest() throws -> (state: CheckpointState?, notices: [String]) {
+    let names = job.step.optimizer.stateNames
+    let loaded = try job.communicator.together { try store?.loadNewest(states: names) }
+    struct Found: Codable {
+      var state: CheckpointState?
+      var notices: [String]
+    }
+    let found = try job.communicator.fromCoordinator {
+      if let state = loaded?.checkpoint.state { try check(state) }
+      return Found(state: loaded?.checkpoint.state, notices: loaded?.notices ?? [])
+    }
+    guard let state = found.state else { return (nil, found.notices) }
+    try spread(loaded?.checkpoint.values)
+    let buffer = FloatBuffer(count: job.network.layout.extent)
+    var whole: [[Float]] = []
+    for number in names.indices {
+      if let values = loaded?.checkpoint.optimizer[number].values {
+        buffer.pointer.update(from: values, count: values.count)
+      }
+      try job.communicator.broadcastFloats(buffer, count: buffer.count)
+      whole.append(buffer.values)
+    }
+    job.step.optimizer.load(state: whole)
+    return (state, found.notices)
+  }
+
+  /// Puts the best weights in the place of the last, where an evaluation has found any. Collective.
+  func loadBest() throws {
+    struct Known: Codable { var isThere: Bool }
+    let layout = job.network.layout
+    let best = try job.communicator.together {
+      try store.flatMap { store in
+        store.bestStep == nil
+          ? nil : try CheckpointStore.weights(at: store.run + "/best", layout: layout).values
+      }
+    }
+    if try job.communicator.fromCoordinator({ Known(isThere: best != nil) }).isThere { try spread(best) }
+  }
+
+  private func spread(_ values: [Float]?) throws {
+    if let values { job.step.values.pointer.update(from: values, count: values.count) }
+    try job.communicator.broadcastFloats(job.step.values, count: job.network.layout.extent)
+  }
+
+  private func check(_ state: CheckpointState) throws(RunError) {
+    try RunError.requireClasses(state.classes, of: "the checkpoint", toBe: job.data.dataset.classes)
+    guard state.dataFingerprint == "\(job.data.dataset.fingerprint)" else {
+      throw RunError("the data has changed since the checkpoint was written: other files, labels or splits")
+    }
+  }
+}

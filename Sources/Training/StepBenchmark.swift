@@ -1,0 +1,115 @@
+import CellData
+import Collectives
+import Glibc
+import Layers
+import Models
+import Tensors
+
+/// Optimizer steps on random images, by the code that training runs.
+package struct StepBenchmark: Sendable {
+  package let model: String
+  package let input: FeatureShape
+  package let classes: Int
+  package let batch: Int
+  package let microbatch: Int
+  package let wave: Int
+  package let lanes: Int
+  package let optimizer: OptimizerConfig
+  package let kernels: InstructionSet
+
+  package init(
+    model: String, input: FeatureShape, classes: Int, batch: Int, microbatch: Int, wave: Int, lanes: Int,
+    optimizer: OptimizerConfig, kernels: InstructionSet
+  ) {
+    self.model = model
+    self.input = input
+    self.classes = classes
+    self.batch = batch
+    self.microbatch = microbatch
+    self.wave = wave
+    self.lanes = lanes
+    self.optimizer = optimizer
+    self.kernels = kernels
+  }
+
+  package struct Report: Sendable {
+    package let benchmark: StepBenchmark
+    package let ranks: Int
+    package let lanes: Int
+    package let steps: Int
+    package let medianSeconds: Double
+    package let blasKernel: String
+
+    package var imagesPerSecond: Double { Double(benchmark.batch) / medianSeconds }
+
+    package var text: String {
+      let milliseconds = (medianSeconds * 1e5).rounded() / 100
+      return """
+        \(benchmark.model) \(benchmark.input), batch \(benchmark.batch) in microbatches of \(benchmark.microbatch), \
+        \(ranks) rank(s) × \(lanes) lane(s), \(benchmark.kernels), \(blasKernel)
+        median of \(steps) steps: \(milliseconds) ms, \((imagesPerSecond * 10).rounded() / 10) images/s
+        """
+    }
+
+    package var json: String {
+      """
+      {"model": "\(benchmark.model)", "batch": \(benchmark.batch), "microbatch": \(benchmark.microbatch), \
+      "ranks": \(ranks), "lanes": \(lanes), "isa": "\(benchmark.kernels)", "blas": "\(blasKernel)", \
+      "steps": \(steps), "step_seconds": \(medianSeconds), "images_per_second": \(imagesPerSecond)}
+      """
+    }
+  }
+
+  /// Three steps to warm up, then steps for about `seconds`; the median counts.
+  package func run(_ communicator: Communicator, seconds: Double) throws -> Report {
+    let placement = try Placement.establish(communicator, lanes: lanes == 0 ? nil : lanes)
+    let order = EpochOrder(count: batch, batch: batch, microbatch: microbatch)
+    let sizes = order.microbatches(ofStep: 0).map(\.count)
+    let network = try ModelZoo.network(model, input: input, options: .init(classes: classes)).fused()
+    let team = ThreadTeam(count: placement.own.lanes)
+    let step = try TrainingStep(
+      network, initial: network.initialValues(seed: 0),
+      settings: TrainingStep.Settings(
+        layout: JobLayout(placement, communicator: communicator),
+        microbatchCounts: [sizes.count],
+        microbatch: sizes.max() ?? microbatch, wave: wave,
+        loss: SoftmaxCrossEntropy(classes: classes), optimizer: optimizer, kernels: kernels),
+      communicator: communicator, team: team)
+    let run = step.run(ofStepWith: sizes.count)
+    let local = run.map { randomMicrobatch(images: sizes[$0], firstPosition: sizes[..<$0].reduce(0, +)) }
+    var times: [Double] = []
+    var total = 0.0
+    var number = 0
+    while true {
+      let start = monotonicSeconds()
+      _ = try step.run(
+        StepBatch(
+          epoch: 0, step: number, microbatches: sizes.count, images: batch, denominator: Float(batch),
+          local: local),
+        learningRate: optimizer.learningRate)
+      let elapsed = monotonicSeconds() - start
+      number += 1
+      guard number > 3 else { continue }
+      times.append(elapsed)
+      total += elapsed
+      // Rank 0's clock decides, or the ranks would part.
+      if try communicator.broadcast([UInt8(total > seconds && times.count >= 5 ? 1 : 0)], from: 0) == [1] {
+        break
+      }
+    }
+    times.sort()
+    return Report(
+      benchmark: self, ranks: communicator.size, lanes: placement.own.lanes, steps: times.count,
+      medianSeconds: times[times.count / 2], blasKernel: GEMM.kernelName)
+  }
+
+  private func randomMicrobatch(images: Int, firstPosition: Int) -> LoadedMicrobatch {
+    let pixels = FloatBuffer(count: images * input.count)
+    let random = RandomStream(seed: 0, purpose: .synthesis, position: firstPosition)
+    for index in 0..<pixels.count { pixels[index] = random.uniform(at: index) * 2 - 1 }
+    return LoadedMicrobatch(
+      pixels: pixels,
+      labels: (0..<images).map { Int32(random.integer(at: pixels.count + $0, below: classes)) },
+      place: BatchPlace(seed: 0, epoch: 0, firstPosition: firstPosition))
+  }
+}

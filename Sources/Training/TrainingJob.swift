@@ -1,0 +1,122 @@
+import CellData
+import Collectives
+import Foundation
+import Layers
+import Models
+import Tensors
+
+/// What a user asks of `train`.
+package struct TrainOptions: Sendable {
+  package var config: String?
+  /// `key=value`, laid over the file.
+  package var overrides: [String]
+  package var directory: String?
+  package var resume: Bool
+
+  package init(config: String?, overrides: [String], directory: String?, resume: Bool) {
+    self.config = config
+    self.overrides = overrides
+    self.directory = directory
+    self.resume = resume
+  }
+}
+
+/// Everything that stands before the first step of a training run, on every rank.
+package struct TrainingJob {
+  package let communicator: Communicator
+  /// As given, and what the data added to it.
+  package let config: RunConfig
+  package let place: Workplace
+  package let data: RunData
+  package let network: Network
+  package let order: EpochOrder
+  package let loss: LossSettings
+  package let step: TrainingStep
+  package let evaluator: Evaluator
+  /// On rank 0 only.
+  package let directory: RunDirectory?
+
+  /// Rank 0 reads configuration and data index and hands them out; all ranks agree on their binding,
+  /// check the files and build the network. Collective. Throws on the rank that sees what is wrong.
+  package static func prepare(
+    _ options: TrainOptions, communicator: Communicator, mode: ReductionMode = .tree
+  ) throws -> TrainingJob {
+    let (given, directory) = try open(options, communicator: communicator)
+    let place = try Workplace(given, communicator: communicator)
+    let data = try RunData(given, communicator: communicator, threads: place.loaders)
+    let config = data.completing(given)
+
+    let (order, network, loss, initial) = try communicator.together { try model(config, data: data.dataset) }
+    let step = try TrainingStep(
+      network, initial: initial,
+      settings: TrainingStep.Settings(
+        layout: JobLayout(place.placement, communicator: communicator),
+        microbatchCounts: order.microbatchCounts, microbatch: min(config.training.microbatch, order.batch),
+        wave: config.training.wave, loss: loss.function, optimizer: config.optimizer,
+        kernels: place.kernels),
+      communicator: communicator, team: place.team, mode: mode)
+    let evaluator = Evaluator(
+      inference: Inference(
+        network, values: step.values, images: config.training.microbatch, team: place.team,
+        kernels: place.kernels),
+      source: data.cache, pipeline: data.pipeline, communicator: communicator,
+      microbatch: config.training.microbatch, lanes: place.team.count, threads: place.loaders)
+    return TrainingJob(
+      communicator: communicator, config: config, place: place, data: data, network: network, order: order,
+      loss: loss, step: step, evaluator: evaluator, directory: directory)
+  }
+
+  /// What follows from configuration and data index alone.
+  private static func model(
+    _ config: RunConfig, data: Dataset
+  ) throws -> (EpochOrder, Network, LossSettings, initial: FloatBuffer) {
+    let training = data.indices(of: .train)
+    guard !training.isEmpty else { throw RunError("\(config.data.path): no image to train on") }
+    let order = EpochOrder(
+      count: training.count, batch: config.training.batch, microbatch: config.training.microbatch,
+      dropLast: config.training.dropLast)
+    let network = try config.network(classes: data.classes.count)
+    try network.checkMicrobatches(of: order)
+    let loss = try LossSettings(
+      config.loss, labels: training.map { data.samples[$0].label }, classes: data.classes.count)
+    let fused = network.fused()
+    return (order, fused, loss, try fused.startingValues(config, classes: data.classes))
+  }
+
+  /// The configuration on every rank, and the run directory, opened and locked by rank 0.
+  private static func open(_ options: TrainOptions, communicator: Communicator) throws -> (
+    RunConfig, RunDirectory?
+  ) {
+    var directory: RunDirectory?
+    let text = try communicator.fromCoordinator {
+      var file = options.config
+      if options.resume {
+        guard let run = options.directory else {
+          throw RunError("--resume expects --out RUN, the run to continue")
+        }
+        directory = try RunDirectory(run, .resume)
+        file = RunDirectory.configPath(of: run)
+      }
+      var config = try ConfigLoader.load(file: file, overrides: options.overrides).config
+      config.makePathsAbsolute()
+      if directory == nil {
+        directory =
+          try options.directory.map { try RunDirectory($0, .new) }
+          ?? RunDirectory.create(model: config.modelName)
+      }
+      return try config.encodedYAML()
+    }
+    return (try ConfigLoader.load(text: text, name: "configuration").config, directory)
+  }
+}
+
+extension RunConfig {
+  /// So that a saved configuration means the same files in whatever folder it is used.
+  mutating func makePathsAbsolute() {
+    func absolute(_ path: String) -> String {
+      path.hasPrefix("/") ? path : FileManager.default.currentDirectoryPath + "/" + path
+    }
+    if data.path != DataConfig.synthetic { data.path = absolute(data.path) }
+    if !model.weights.isEmpty { model.weights = absolute(model.weights) }
+  }
+}

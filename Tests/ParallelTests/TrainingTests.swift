@@ -1,0 +1,131 @@
+import Collectives
+import Foundation
+import Training
+import XCTest
+
+/// The same bits at any scale: a run of the whole job against the run of a single process.
+final class TrainingTests: XCTestCase {
+  private let job = Job.communicator
+  nonisolated(unsafe) private static var known: RunRecord?
+
+  /// What one process with one lane computes.
+  private func golden() throws -> RunRecord {
+    let golden = try Self.known ?? SmallRun().trainAlone()
+    Self.known = golden
+    return golden
+  }
+
+  func testEveryStepChangesTheWeights() throws {
+    let golden = try golden()
+    XCTAssertEqual(golden.hashes.count, 32)
+    XCTAssertEqual(Set(golden.hashes).count, 32)
+    XCTAssertEqual(golden.hashes.last, golden.finalHash)
+    XCTAssertEqual(golden.reports.count, 9)
+    XCTAssertEqual(golden.imagesByRank, [8 * SmallRun.trainingImages])
+    XCTAssertNil(golden.stoppedAfterStep)
+  }
+
+  func testAnotherSeedGivesOtherWeights() throws {
+    let (golden, other) = (try golden(), try SmallRun(epochs: 2, seed: 43).trainAlone())
+    for (step, pair) in zip(golden.hashes, other.hashes).enumerated() {
+      XCTAssertNotEqual(pair.0, pair.1, "step \(step)")
+    }
+  }
+
+  func testWeightsAreThoseOfASingleProcess() throws {
+    let golden = try golden()
+    for lanes in 1...2 {
+      let record = try SmallRun(lanes: lanes).train(job)
+      XCTAssertNil(firstDifference(record, golden), "step, \(lanes) lane(s)")
+      XCTAssertEqual(record.finalHash, golden.finalHash, "\(lanes) lane(s)")
+      XCTAssertEqual(record.reports, golden.reports, "\(lanes) lane(s)")
+    }
+  }
+
+  func testWavesLeaveTheBitsAlone() throws {
+    let golden = try golden()
+    for (lanes, wave) in [(1, 1), (1, 2), (2, 1), (2, 2)] {
+      let record = try SmallRun(epochs: 2, lanes: lanes, wave: wave).train(job)
+      XCTAssertEqual(record.hashes.count, 2 * SmallRun.stepsPerEpoch)
+      XCTAssertNil(firstDifference(record, golden), "step, \(lanes) lane(s), wave \(wave)")
+      XCTAssertEqual(record.reports.prefix(2), golden.reports.prefix(2), "\(lanes) lane(s), wave \(wave)")
+    }
+  }
+
+  /// The first step whose weights differ.
+  private func firstDifference(_ a: RunRecord, _ b: RunRecord) -> Int? {
+    zip(a.hashes, b.hashes).enumerated().first { $1.0 != $1.1 }?.offset
+  }
+
+  /// Batches of another size, in which some ranks have nothing to do at all.
+  func testRanksWithoutMicrobatchesTakePart() throws {
+    let more = ["training.batch=8"]
+    let golden = try SmallRun(epochs: 2, more: more).trainAlone()
+    let record = try SmallRun(epochs: 2, lanes: 2, more: more).train(job)
+    XCTAssertEqual(record.hashes, golden.hashes)
+    XCTAssertEqual(record.reports, golden.reports)
+    XCTAssertEqual(record.imagesByRank.reduce(0, +), 2 * SmallRun.trainingImages)
+    if job.size > 2 { XCTAssert(record.imagesByRank.contains(0), "\(record.imagesByRank)") }
+  }
+
+  func testImagesOfAllRanksAddUpToTheEpochs() throws {
+    let record = try SmallRun(epochs: 2).train(job)
+    XCTAssertEqual(record.imagesByRank.count, job.size)
+    XCTAssertEqual(record.imagesByRank.reduce(0, +), 2 * SmallRun.trainingImages)
+    XCTAssertFalse(record.imagesByRank.contains(0))
+  }
+
+  /// The negative control: without the tree the bits follow the number of ranks. Eight microbatches, because
+  /// seven happen to fall to three ranks as the tree groups them.
+  func testAllReduceDiffersOnThreeRanks() throws {
+    let more = ["training.batch=32"]
+    let golden = try SmallRun(epochs: 1, more: more).trainAlone()
+    let record = try SmallRun(epochs: 1, more: more, mode: .allReduce).train(job)
+    XCTAssertEqual(record.hashes.count, golden.hashes.count)
+    if job.size == 3 { XCTAssertNotEqual(record.hashes[0], golden.hashes[0]) }
+    let all = try job.exchange(record.hashes)
+    XCTAssert(all.allSatisfy { $0 == all[0] })
+    XCTAssertEqual(try SmallRun(epochs: 1, more: more).train(job).hashes, golden.hashes)
+  }
+
+  /// Stopped inside an epoch by all ranks, continued by one process; and the other way round.
+  func testResumedAtAnotherCountIsTheRunThatNeverStopped() throws {
+    let golden = try golden()
+    let (stopping, other) = (SmallRun(signalInStep: 9), SmallRun(lanes: 2, wave: 1))
+    try withSharedDirectory { directory in
+      let first = try stopping.train(job, in: directory)
+      XCTAssertEqual(first.stoppedAfterStep, 10)
+      check(first, try other.trainAlone(in: directory, resume: true), golden)
+    }
+    try withSharedDirectory { directory in
+      let first = try stopping.trainAlone(in: directory)
+      XCTAssertEqual(first.stoppedAfterStep, 10)
+      check(first, try other.train(job, in: directory, resume: true), golden)
+    }
+  }
+
+  private func check(_ first: RunRecord, _ second: RunRecord, _ golden: RunRecord, line: UInt = #line) {
+    XCTAssertEqual(first.hashes.count, 10, line: line)
+    XCTAssertEqual(first.hashes + second.hashes, golden.hashes, line: line)
+    XCTAssertEqual(first.reports + second.reports, golden.reports, line: line)
+    XCTAssertEqual(second.finalHash, golden.finalHash, line: line)
+  }
+
+  func testALossThatIsNotFiniteEndsAllRanksWithOneSentence() throws {
+    func message(_ communicator: Communicator) -> String {
+      do {
+        // Three microbatches: on four ranks one sees nothing wrong by itself.
+        let more = ["optimizer.learning_rate=1e30", "training.batch=12"]
+        _ = try SmallRun(more: more).train(communicator)
+        return "trained"
+      } catch {
+        return "\(error)"
+      }
+    }
+    let alone = try job.fromCoordinator { message(try Communicator.start(environment: [:])) }
+    XCTAssertTrue(
+      alone.hasPrefix(
+        "step 1: the loss of microbatch 0 is not a finite number; the first layer whose output"), alone)
+    XCTAssertEqual(message(job), alone)
+  }
+}

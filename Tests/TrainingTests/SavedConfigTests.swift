@@ -1,0 +1,62 @@
+import Collectives
+import Foundation
+import Testing
+import Training
+
+/// The configuration that a run saves is what others continue and use it with.
+@Suite struct SavedConfigTests {
+  private static let settings = [
+    "model.name=lenet5", "data.image.size=16", "data.synthetic.images=60", "data.synthetic.kinds=3",
+    "training.epochs=1", "training.batch=16", "training.microbatch=8", "training.lanes=1",
+  ]
+
+  private func job(_ run: String, _ settings: [String] = [], resume: Bool = false) throws -> TrainingJob {
+    try TrainingJob.prepare(
+      TrainOptions(
+        config: nil, overrides: resume ? settings : Self.settings + settings, directory: run, resume: resume),
+      communicator: Communicator.start(environment: [:]))
+  }
+
+  @Test func holdsClassesAndNormalisation() throws {
+    try withScratchDirectory { directory in
+      let run = directory + "/run"
+      let job = try job(run)
+      #expect(!FileManager.default.fileExists(atPath: run + "/config.yaml"), "saved before training is sure")
+      _ = try Trainer(job, sinks: []).run(resume: false)
+      let saved = try ConfigLoader.load(file: run + "/config.yaml").config
+      #expect(saved == job.config)
+      #expect(saved.model.classes == ["eosinophil", "lymphocyte", "neutrophil"])
+      #expect(saved.data.normalisation.mean.map { Float($0) } == job.data.normalisation.mean)
+      #expect(saved.data.normalisation.deviation.map { Float($0) } == job.data.normalisation.deviation)
+    }
+  }
+
+  @Test func resumingSavesWhatChangedUnlessItIsRefused() throws {
+    try withScratchDirectory { directory in
+      let run = directory + "/run"
+      _ = try Trainer(try job(run), sinks: []).run(resume: false)
+      let before = try ConfigLoader.load(file: run + "/config.yaml").config
+      #expect(throws: RunError.self) {
+        // Other images than those of the checkpoint.
+        let job = try job(run, ["data.synthetic.images=90"], resume: true)
+        _ = try Trainer(job, sinks: []).run(resume: true)
+      }
+      #expect(try ConfigLoader.load(file: run + "/config.yaml").config == before)
+      _ = try Trainer(try job(run, ["training.epochs=2"], resume: true), sinks: []).run(resume: true)
+      var longer = before
+      longer.training.epochs = 2
+      #expect(try ConfigLoader.load(file: run + "/config.yaml").config == longer)
+    }
+  }
+
+  @Test func pathsAreAbsolute() throws {
+    try withScratchDirectory { directory in
+      let here = FileManager.default.currentDirectoryPath
+      #expect {
+        _ = try job(directory + "/run", ["data.path=no/such/cells"])
+      } throws: {
+        "\($0)".hasPrefix("\(here)/no/such/cells: ")
+      }
+    }
+  }
+}
