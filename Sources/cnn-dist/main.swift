@@ -1,1 +1,3 @@
-print("cnn-dist")
+import CLI
+
+CNNDist.start()

@@ -1,0 +1,40 @@
+import ArgumentParser
+import CellData
+import Collectives
+import Training
+
+/// The options of commands that use what a run has trained.
+struct TrainedRunOptions: ParsableArguments {
+  @Option(help: "The run directory that `train` has written.") var run: String
+  @Option(
+    help: ArgumentHelp(
+      "Which weights: best or latest (default: best, or latest where no epoch was evaluated).",
+      valueName: "best|latest"))
+  var weights: TrainedRun.Weights?
+  @Option(
+    name: .customLong("set"),
+    help: ArgumentHelp("A setting over those of the run, training.lanes=1 say.", valueName: "key=value"))
+  var overrides: [String] = []
+
+  /// Opens the run on every rank, and says on rank 0 what is odd about where it computes.
+  func open(_ communicator: Communicator, data: String? = nil) throws -> TrainedRun {
+    let trained = try TrainedRun(
+      run, weights: weights, overrides: overrides, data: data, communicator: communicator)
+    if communicator.rank == 0 {
+      for warning in trained.place.placement.warnings { Program.say("warning: \(warning)") }
+    }
+    return trained
+  }
+}
+
+extension TrainedRun {
+  /// Which weights of which run, in words.
+  var title: String {
+    let epochs = checkpoint.epoch
+    return "\(path): \(config.modelName), \(weights.rawValue) weights, after \(epochs) "
+      + "\(epochs == 1 ? "epoch" : "epochs") (step \(checkpoint.step))"
+  }
+}
+
+extension TrainedRun.Weights: ExpressibleByArgument {}
+extension Split: ExpressibleByArgument {}

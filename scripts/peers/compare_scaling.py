@@ -1,0 +1,60 @@
+#!/usr/bin/env python3
+"""Compares two ranks, and two lanes, with two independent one-lane processes: what communication costs.
+
+  python scripts/peers/compare_scaling.py --model resnet18 --batch 64 --rounds 7
+
+Each round runs the three in turn; every core computes half of the batch in all of them. Needs two cores and
+mpirun; as root, OpenMPI's two variables that allow it are set here.
+"""
+import argparse, json, os, statistics, subprocess, sys
+
+ROOT = {"OMPI_ALLOW_RUN_AS_ROOT": "1", "OMPI_ALLOW_RUN_AS_ROOT_CONFIRM": "1"} if os.geteuid() == 0 else {}
+ENVIRONMENT = {k: v for k, v in os.environ.items() if k not in ("OPENBLAS_CORETYPE", "OPENBLAS_L2_SIZE")} | ROOT
+
+
+def start(command):
+    return subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=ENVIRONMENT)
+
+
+def finish(process):
+    output, _ = process.communicate()
+    if process.returncode != 0:
+        sys.exit(f"{process.args} ended with status {process.returncode}")
+    return json.loads(output)["images_per_second"]
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--program", default=".build/release/cnn-dist")
+    parser.add_argument("--model", default="seed_cnn")
+    parser.add_argument("--size", default="64")
+    parser.add_argument("--batch", type=int, default=128, help="images of a step over both cores")
+    parser.add_argument("--rounds", type=int, default=7)
+    parser.add_argument("--seconds", default="5")
+    a = parser.parse_args()
+
+    def bench(batch, lanes):
+        return [a.program, "bench", "step", "--model", a.model, "--size", a.size, "--batch", str(batch), "--lanes", str(lanes),
+                "--seconds", a.seconds, "--json"]
+
+    def independent():
+        pair = [start(["taskset", "-c", str(core), *bench(a.batch // 2, 1)]) for core in (0, 1)]
+        return sum(finish(process) for process in pair)
+
+    ways = {"two processes": independent,
+            "two ranks": lambda: finish(start(["mpirun", "-np", "2", *bench(a.batch, 1)])),
+            "two lanes": lambda: finish(start(bench(a.batch, 2)))}
+    figures = {name: [] for name in ways}
+    for _ in range(a.rounds):
+        for name, way in ways.items():
+            figures[name].append(way())
+    base = figures["two processes"]
+    print(f"{a.model} 3x{a.size}x{a.size}, {a.batch} images a step over two cores, {a.rounds} rounds")
+    for name, values in figures.items():
+        ratios = [v / b for v, b in zip(values, base)]
+        print(f"  {name:14s} {statistics.median(values):8.1f} images/s ({min(values):.1f} to {max(values):.1f}), "
+              f"{statistics.median(ratios):.3f} of two processes ({min(ratios):.3f} to {max(ratios):.3f})")
+
+
+if __name__ == "__main__":
+    main()

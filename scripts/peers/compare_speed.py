@@ -1,0 +1,60 @@
+#!/usr/bin/env python3
+"""Compares training steps with PyTorch's on one thread: programs alternate, and medians of ratios count.
+
+  python scripts/peers/compare_speed.py --model seed_cnn --batch 64 --microbatch 16 --rounds 5
+
+OPENBLAS_CORETYPE and OPENBLAS_L2_SIZE are taken out of the environment. Needs what pytorch_step.py needs.
+"""
+import argparse, json, os, statistics, subprocess, sys, tempfile
+
+HERE = os.path.dirname(os.path.abspath(__file__))
+
+
+def run(command):
+    environment = {k: v for k, v in os.environ.items() if k not in ("OPENBLAS_CORETYPE", "OPENBLAS_L2_SIZE")}
+    environment["OMP_NUM_THREADS"] = "1"
+    with tempfile.TemporaryFile("w+") as output:
+        process = subprocess.Popen(command, stdout=output, env=environment)
+        _, status, usage = os.wait4(process.pid, 0)
+        if status != 0:
+            sys.exit(f"{' '.join(command)} ended with status {status}")
+        output.seek(0)
+        return json.loads(output.read()) | {"peak_megabytes": usage.ru_maxrss / 1024}
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--program", default=".build/release/cnn-dist")
+    parser.add_argument("--model", default="seed_cnn")
+    parser.add_argument("--size", default="64")
+    parser.add_argument("--channels", default="3")
+    parser.add_argument("--batch", default="64")
+    parser.add_argument("--microbatch", default="16")
+    parser.add_argument("--modes", default="eager,channels_last", help="PyTorch modes, separated by commas")
+    parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--seconds", default="5")
+    a = parser.parse_args()
+    same = ["--model", a.model, "--size", a.size, "--channels", a.channels, "--batch", a.batch, "--seconds", a.seconds]
+    ours = [a.program, "bench", "step", *same, "--microbatch", a.microbatch, "--lanes", "1", "--json"]
+    peers = {m: [sys.executable, os.path.join(HERE, "pytorch_step.py"), *same, "--mode", m] for m in a.modes.split(",")}
+    figures, ratios, memory = {"ours": []}, {m: [] for m in peers}, {}
+    for _ in range(a.rounds):
+        mine = run(ours)
+        figures["ours"].append(mine["images_per_second"])
+        memory["ours"] = mine["peak_megabytes"]
+        for mode, command in peers.items():
+            theirs = run(command)
+            figures.setdefault(mode, []).append(theirs["images_per_second"])
+            memory[mode] = theirs["peak_megabytes"]
+            ratios[mode].append(mine["images_per_second"] / theirs["images_per_second"])
+    print(f"{a.model} {a.channels}x{a.size}x{a.size}, batch {a.batch}, microbatch {a.microbatch}, one thread, {a.rounds} rounds")
+    for name, values in figures.items():
+        line = f"  {name:14s} {statistics.median(values):8.1f} images/s ({min(values):.1f} to {max(values):.1f}), peak {memory[name]:.0f} MB"
+        if name in ratios:
+            r = ratios[name]
+            line += f"; ours / {name} = {statistics.median(r):.2f} ({min(r):.2f} to {max(r):.2f})"
+        print(line)
+
+
+if __name__ == "__main__":
+    main()
