@@ -76,6 +76,11 @@ static inline int cnn_mpi_wait_all(int count, cnn_mpi_request *requests) {
   return MPI_Waitall(count, (MPI_Request *)requests, MPI_STATUSES_IGNORE);
 }
 
+// Whether all of them are done, which moves them on. Overwrites done.
+static inline int cnn_mpi_test_all(int count, cnn_mpi_request *requests, int *done) {
+  return MPI_Testall(count, (MPI_Request *)requests, done, MPI_STATUSES_IGNORE);
+}
+
 // data = op over all ranks of data. Overwrites data.
 static inline int cnn_mpi_all_reduce(void *data, int count, cnn_mpi_type type, cnn_mpi_op op, cnn_mpi_comm comm) {
   return MPI_Allreduce(MPI_IN_PLACE, data, count, type.handle, op.handle, comm.handle);

@@ -46,9 +46,9 @@ package final class Communicator {
     countLimit = Int(Int32.max)
   }
 
-  private init(_ other: Communicator, countLimit: Int) {
-    (rank, size, usesMPI) = (other.rank, other.size, other.usesMPI)
-    (places, world) = (other.places, other.world)
+  private init(_ other: Communicator, countLimit: Int, places: [Place]) {
+    (rank, size, usesMPI, world) = (other.rank, other.size, other.usesMPI, other.world)
+    self.places = places
     self.countLimit = countLimit
   }
 
@@ -74,7 +74,18 @@ package final class Communicator {
   package func limited(to countLimit: Int) -> Communicator {
     precondition(
       countLimit > 0 && countLimit <= Int(Int32.max), "a count limit expects 1 ... 2³¹−1, got \(countLimit)")
-    return Communicator(self, countLimit: countLimit)
+    return Communicator(self, countLimit: countLimit, places: places)
+  }
+
+  /// The same ranks, as if they sat on these nodes: `nodes[r]` is the node of world rank r.
+  package func pretending(nodes: [Int]) -> Communicator {
+    precondition(nodes.count == size, "\(size) ranks expect as many nodes, got \(nodes)")
+    let places = nodes.indices.map { rank in
+      Place(
+        node: nodes[rank], localRank: nodes[..<rank].count { $0 == nodes[rank] },
+        localSize: nodes.count { $0 == nodes[rank] })
+    }
+    return Communicator(self, countLimit: countLimit, places: places)
   }
 
   package var place: Place { places[rank] }

@@ -1,5 +1,7 @@
 import CKernels
 import COpenMPI
+import Glibc
+import Synchronization
 import Tensors
 
 /// How gradients are summed across ranks.
@@ -10,152 +12,371 @@ package enum ReductionMode: Sendable {
   case allReduce
 }
 
-/// Sums flat buffers over the ranks in tree order and hands the results round.
+/// Sums the gradients of all lanes and ranks in tree order, has the sums' owners update the values, and
+/// hands the new values round, bucket by bucket, while backward and the next forward go on.
 ///
-/// The buffer of `extent` floats is cut into one slice a rank, on chunk borders. In a reduce-scatter
-/// each rank sends the slices of its partial sums (the maximal nodes of its run) to their owners, and
-/// an owner adds what arrives in tree order. After the owner's update an all-gather hands the new
-/// values of each slice to every rank. What rides behind the gradients (statistics, metrics) goes the
-/// same way. Nothing is allocated in a step.
-package final class GradientReducer {
-  package let extent: Int
-  package let mode: ReductionMode
-  /// The slice of each rank, by world rank; empty where there are fewer chunks than ranks.
-  package let slices: [Range<Int>]
-  let communicator: Communicator
-  let kernels: UnsafePointer<cnn_reduction_kernels>
-  /// One chunk of floats: as the unit of counts it keeps them far below 2³¹.
-  private var chunkType = cnn_mpi_float()
-  private let gatherCounts: [Int32]
-  private let gatherOffsets: [Int32]
-  /// What arrives from other ranks in a step, one slice after another; grows with the plans.
-  private var arrivals: FloatBuffer
-  private var requests: UnsafeMutablePointer<cnn_mpi_request>
-  private var requestCapacity: Int
-  private static let tag: Int32 = 2
+/// A step is a turn. Each bucket passes these stages in it:
+///
+///     final    every lane of a rank is done with its layers                     lanes: `finish`
+///     summed   the group's partial sums are added up, by the owner or deputies   any lane: `poll`
+///     arrived  the other groups' sums of this rank's piece are here              lane 0: `poll`
+///     rooted   this rank's piece of the sum is complete                          any lane: `poll`
+///     updated  the optimizer has written the piece of the values                 any lane: `poll`
+///     settled  so has everyone else's, and what other groups own is here         lane 0: `poll`
+///
+/// Nobody waits for a stage but who needs it: forward, before it uses a layer, and whoever reads the values
+/// (`settle`). Lanes come by between two operators and do what there is to do. All MPI calls are lane 0's,
+/// which is the main thread (MPI_THREAD_FUNNELED); a thread that waits inside MPI would take a core
+/// from the lanes. No order depends on who comes by when: each element's additions are the tree's.
+package final class GradientReducer: @unchecked Sendable {
+  package struct Options: Sendable {
+    package var mode = ReductionMode.tree
+    /// Whether updates wait until all sums are complete and `release` is called, for what needs a norm of all.
+    package var updatesTogether = false
+    /// Whether ranks of a node exchange through memory that they share.
+    package var sharesMemory = true
 
-  /// A reducer of buffers of `extent` floats, a multiple of `FlatLayout.chunk`. Collective.
-  package init(
-    _ communicator: Communicator, extent: Int, kernels: InstructionSet, mode: ReductionMode = .tree
-  ) throws {
-    precondition(
-      extent > 0 && extent % FlatLayout.chunk == 0,
-      "an extent expects whole chunks of \(FlatLayout.chunk), got \(extent)")
-    let chunks = extent / FlatLayout.chunk
-    let size = communicator.size
-    precondition(chunks <= Int(Int32.max), "an extent expects less than 2³¹ chunks, got \(chunks)")
-    self.communicator = communicator
-    self.extent = extent
-    self.mode = mode
-    self.kernels = cnn_reduction_kernels_for(kernels.kernelTable)
-    let borders = (0...size).map { chunks * $0 / size }
-    gatherOffsets = borders.dropLast().map { Int32($0) }
-    gatherCounts = (0..<size).map { Int32(borders[$0 + 1] - borders[$0]) }
-    slices = (0..<size).map { (borders[$0] * FlatLayout.chunk)..<(borders[$0 + 1] * FlatLayout.chunk) }
-    arrivals = FloatBuffer(count: 0)
-    requestCapacity = 0
-    requests = .allocate(capacity: 0)
-    if communicator.usesMPI {
-      try communicator.check(cnn_mpi_float_block(Int32(FlatLayout.chunk), &chunkType), "MPI_Type_contiguous")
+    package init(mode: ReductionMode = .tree, updatesTogether: Bool = false, sharesMemory: Bool = true) {
+      (self.mode, self.updatesTogether, self.sharesMemory) = (mode, updatesTogether, sharesMemory)
     }
   }
 
-  deinit { requests.deallocate() }
+  /// Writes new values into a piece of a bucket; element i of the sums is at `sums + i`.
+  package typealias Update =
+    @Sendable (_ piece: Range<Int>, _ sums: UnsafeMutablePointer<Float>) -> Void
 
-  /// The slice that this rank owns.
-  package var slice: Range<Int> { slices[communicator.rank] }
+  package let buckets: Buckets
+  package let options: Options
+  /// This rank's buffers for partial sums, whole flat buffers of zeros.
+  package let partials: [FloatBuffer]
+  /// The values: one copy for all ranks that share memory.
+  package let values: FloatBuffer
+  let communicator: Communicator
+  private let memory: NodeMemory
+  private let messages: BucketMessages?
+  private let kernels: UnsafePointer<cnn_reduction_kernels>
+  private let lanes: Int
+  private let place: Int
+  /// The ranks of other groups that this rank is the deputy for.
+  private let dealsWith: [Int]
 
-  /// What this rank does in each step that divides its work like this. Made once for each number of
-  /// microbatches; the same on all ranks.
-  package func plan(for division: WorkDivision) -> ReductionPlan {
-    let plan = ReductionPlan(division, slices: slices, rank: communicator.rank)
-    let wanted = plan.arrivalCount * slice.count
-    if mode == .tree, arrivals.count < wanted { arrivals = FloatBuffer(count: wanted) }
-    let messages = plan.arrivalCount + plan.ownNodes.count * (communicator.size - 1)
-    if requestCapacity < messages {
-      requests.deallocate()
-      requests = .allocate(capacity: messages)
-      requestCapacity = messages
+  /// By bucket, over all turns: how often a lane finished it, and the last turn that passed each stage.
+  private let finished: Counters
+  private let summed: Counters
+  private let arrived: Counters
+  private let rooted: Counters
+  private let updated: Counters
+  /// The next position (turn · buckets + bucket) to claim for each stage; a stage takes buckets in order.
+  private let summing: Atomic<Int>
+  private let rooting: Atomic<Int>
+  private let updating: Atomic<Int>
+  private let begun = Atomic<Int>(0)
+  private let released = Atomic<Int>(0)
+  /// By lane: how many buckets of the turn it has finished.
+  private var laneFinished: [UnsafeMutablePointer<Int>]
+  /// Of the last two turns, by turn % 2.
+  private var turns: [Turn?] = [nil, nil]
+  private let failed = Atomic<Bool>(false)
+  private var failure: (any Error)?
+  private var idleSums: FloatBuffer?
+
+  private struct Turn {
+    let plan: ExchangePlan
+    let update: Update
+  }
+
+  /// A reducer for `lanes` lanes of this rank with `partialCount` buffers for their sums. Collective; the
+  /// same on all ranks but for these two.
+  package init(
+    _ communicator: Communicator, buckets: Buckets, partialCount: Int, lanes: Int, kernels: InstructionSet,
+    options: Options = Options()
+  ) throws {
+    precondition(
+      buckets.ranks == communicator.size,
+      "\(communicator.size) ranks expect as many pieces, got \(buckets.ranks)")
+    self.communicator = communicator
+    self.buckets = buckets
+    self.options = options
+    self.lanes = lanes
+    self.kernels = cnn_reduction_kernels_for(kernels.kernelTable)
+    memory = try NodeMemory(
+      communicator, extent: buckets.extent, buckets: buckets.count, partialCount: partialCount,
+      shares: options.sharesMemory)
+    place = memory.groups.place(of: communicator.rank)
+    dealsWith = memory.groups.owners(dealingWith: communicator.rank)
+    partials = memory.partials[place]
+    values = memory.values
+    messages =
+      memory.groups.count == 1
+      ? nil
+      : BucketMessages(
+        communicator, buckets: buckets, memory: memory, sendsSums: options.mode == .tree)
+    func counters() -> Counters {
+      Counters(initialising: .allocate(byteCount: 8 * buckets.count, alignment: 64), count: buckets.count)
     }
+    (finished, summed, arrived, rooted, updated) = (
+      counters(), counters(), counters(), counters(), counters()
+    )
+    summing = Atomic(buckets.count)
+    rooting = Atomic(buckets.count)
+    updating = Atomic(buckets.count)
+    laneFinished = (0..<lanes).map { _ in
+      // A cache line for each lane.
+      let count = UnsafeMutableRawPointer.allocate(byteCount: 64, alignment: 64).bindMemory(
+        to: Int.self, capacity: 1)
+      count.initialize(to: 0)
+      return count
+    }
+  }
+
+  deinit {
+    for counters in [finished, summed, arrived, rooted, updated] { counters.deallocate() }
+    for count in laneFinished { count.deallocate() }
+  }
+
+  /// What this rank owns, bucket by bucket.
+  package var pieces: [Range<Int>] { buckets.pieces(of: communicator.rank) }
+
+  /// What to tell the user, or nil.
+  package var notice: String? { memory.notice }
+
+  /// Ranks in groups that share memory.
+  package var groupCount: Int { memory.groups.count }
+
+  /// What this rank does in each turn with this division of work; `sums` says where its lanes leave
+  /// their partial sums. Made once for each number of microbatches. Collective.
+  package func plan(for division: WorkDivision, sums: [PartialSum]) throws -> ExchangePlan {
+    let all = try communicator.allGather(
+      integers: sums.flatMap { [$0.node.lowerBound, $0.node.upperBound, $0.buffer] })
+    let decoded = all.map { numbers in
+      stride(from: 0, to: numbers.count, by: 3).map {
+        PartialSum(node: numbers[$0]..<numbers[$0 + 1], buffer: numbers[$0 + 2])
+      }
+    }
+    let group = memory.groups.members[memory.groups.group(of: communicator.rank)]
+    let isIdle = options.mode == .tree ? group.allSatisfy { decoded[$0].isEmpty } : sums.isEmpty
+    if isIdle, idleSums == nil { idleSums = FloatBuffer(count: buckets.extent) }
+    let plan = ExchangePlan(
+      division, sums: decoded, memory: memory, buckets: buckets, rank: communicator.rank,
+      idleSums: isIdle ? idleSums : nil, kernels: kernels)
+    messages?.prepare(for: plan)
     return plan
   }
 
-  /// result[slice] = the sum over all microbatches of this rank's slice, in tree order. Overwrites only
-  /// the slice of `result`, a buffer of the whole extent that may be one of the partials.
-  ///
-  /// `partials` are this rank's sums in the order of `plan.ownNodes`, each a buffer of the whole
-  /// extent; their own slice is spent afterwards. (The negative control spends all of the first and
-  /// overwrites all of `result`.)
-  package func reduceScatter(
-    _ partials: [UnsafeMutablePointer<Float>], plan: ReductionPlan, into result: UnsafeMutablePointer<Float>
-  ) throws {
-    precondition(
-      partials.count == plan.ownNodes.count,
-      "the plan expects the partial sums of \(plan.ownNodes), got \(partials.count)")
-    switch mode {
-    case .tree:
-      let messages = try startExchange(partials, plan: plan)
-      try finishExchange(messages)
-      plan.add(own: partials, arrivals: arrivals.pointer, slice: slice, into: result, kernels)
-    case .allReduce:
-      try reduceInAnyOrder(partials, into: result)
+  /// Begins a turn. Main thread, while no lane runs.
+  package func begin(_ plan: ExchangePlan, update: @escaping Update) {
+    let turn = begun.load(ordering: .relaxed) + 1
+    turns[turn % 2] = Turn(plan: plan, update: update)
+    for count in laneFinished { count.pointee = 0 }
+    begun.store(turn, ordering: .releasing)
+  }
+
+  /// What the last turn left: the sums of this rank's pieces, each element at its place in the flat buffer.
+  package var sums: UnsafeMutablePointer<Float> { sums(of: turn(begun.load(ordering: .relaxed)).plan) }
+
+  private func sums(of plan: ExchangePlan) -> UnsafeMutablePointer<Float> {
+    switch options.mode {
+    case .tree: plan.sums
+    case .allReduce: anyOrderSums(plan)
     }
   }
 
-  /// Fills in every other rank's slice of `values`, in place.
-  package func allGather(_ values: UnsafeMutablePointer<Float>) throws {
-    guard communicator.size > 1 else { return }
-    try communicator.check(
-      cnn_mpi_all_gather_in_place(values, gatherCounts, gatherOffsets, chunkType, communicator.world),
-      "MPI_Allgatherv")
+  private func turn(_ number: Int) -> Turn {
+    guard let turn = turns[number % 2] else { preconditionFailure("turn \(number) has not begun") }
+    return turn
+  }
+}
+
+// What lanes call.
+extension GradientReducer {
+  /// Lane `lane` has written its last to the first `count` buckets in this turn.
+  package func finish(_ count: Int, lane: Int) {
+    let turn = begun.load(ordering: .acquiring)
+    let done = laneFinished[lane]
+    while done.pointee < count {
+      if finished.increment(done.pointee) == lanes * turn { memory.finals[place].set(done.pointee, turn) }
+      done.pointee += 1
+    }
   }
 
-  /// Posts all receives and sends of a step; how many there are.
-  private func startExchange(_ partials: [UnsafeMutablePointer<Float>], plan: ReductionPlan) throws -> Int {
-    let (rank, size) = (communicator.rank, communicator.size)
-    var messages = 0
-    for arrival in 0..<plan.arrivalCount where !slice.isEmpty {
-      try communicator.check(
-        cnn_mpi_start_receive(
-          arrivals.pointer + arrival * slice.count, gatherCounts[rank], chunkType, plan.sources[arrival],
-          Self.tag,
-          communicator.world, requests + messages), "MPI_Irecv")
-      messages += 1
-    }
-    // Each rank begins with its right neighbour, so that not all of them write to rank 0 first.
-    for distance in 1..<max(1, size) {
-      let target = (rank + distance) % size
-      for partial in partials where gatherCounts[target] > 0 {
-        try communicator.check(
-          cnn_mpi_start_send(
-            partial + slices[target].lowerBound, gatherCounts[target], chunkType, Int32(target), Self.tag,
-            communicator.world, requests + messages), "MPI_Isend")
-        messages += 1
+  /// Waits until these buckets hold the values that the last turn made.
+  package func awaitValues(_ wanted: Range<Int>, lane: Int) {
+    let turn = begun.load(ordering: .acquiring) - 1
+    wait(lane: lane) { isSettled(wanted, turn) }
+  }
+
+  /// Does what there is to do between two operators; whether there was anything.
+  @discardableResult
+  package func poll(lane: Int) -> Bool {
+    var worked = false
+    while takeSum() || takeRoot() || takeUpdate() { worked = true }
+    if lane == 0, progressMessages() { worked = true }
+    return worked
+  }
+
+  /// Helps until all lanes of this rank have finished and there is nothing left that can be done now.
+  package func helpOut(lane: Int) {
+    let turn = begun.load(ordering: .acquiring)
+    wait(lane: lane) { memory.finals[place].load(buckets.count - 1) >= turn }
+    while poll(lane: lane) {}
+  }
+
+  private func isSettled(_ wanted: Range<Int>, _ turn: Int) -> Bool {
+    memory.settled.allSatisfy { settled in wanted.allSatisfy { settled.load($0) >= turn } }
+  }
+
+  private func wait(lane: Int, until condition: () -> Bool) {
+    var naps = 0
+    while !condition(), !failed.load(ordering: .relaxed) {
+      if poll(lane: lane) {
+        naps = 0
+      } else {
+        // A short wait is a neighbour's last operator; a long one must not keep a core from its work.
+        if naps < 200 { sched_yield() } else { usleep(50) }
+        naps += 1
       }
     }
-    return messages
   }
 
-  private func finishExchange(_ messages: Int) throws {
-    guard messages > 0 else { return }
-    try communicator.check(cnn_mpi_wait_all(Int32(messages), requests), "MPI_Waitall")
+  private func split(_ position: Int) -> (turn: Int, bucket: Int) {
+    (position / buckets.count, position % buckets.count)
   }
 
-  /// The negative control: this rank's partials one after another, then MPI_Allreduce.
-  private func reduceInAnyOrder(
-    _ partials: [UnsafeMutablePointer<Float>], into result: UnsafeMutablePointer<Float>
-  ) throws {
-    if let first = partials.first {
-      for other in partials.dropFirst() { kernels.pointee.add(first, other, extent) }
-      if first != result { result.update(from: first, count: extent) }
-    } else {
-      result.update(repeating: 0, count: extent)
+  private func claim(_ stage: borrowing Atomic<Int>, _ position: Int) -> Bool {
+    stage.compareExchange(
+      expected: position, desired: position + 1, ordering: .acquiringAndReleasing
+    ).exchanged
+  }
+
+  private func takeSum() -> Bool {
+    guard options.mode == .tree else { return false }
+    let position = summing.load(ordering: .acquiring)
+    let (turn, bucket) = split(position)
+    guard turn <= begun.load(ordering: .acquiring), memory.finals.allSatisfy({ $0.load(bucket) >= turn }),
+      claim(summing, position)
+    else { return false }
+    let plan = self.turn(turn).plan
+    if plan.hasLocals {
+      plan.addLocals(buckets.piece(bucket, of: communicator.rank))
+      for owner in dealsWith {
+        plan.addLocals(buckets.piece(bucket, of: owner))
+      }
     }
-    guard communicator.size > 1 else { return }
-    try communicator.inPieces(extent) { offset, count in
-      try communicator.check(
-        cnn_mpi_all_reduce(result + offset, count, cnn_mpi_float(), cnn_mpi_sum(), communicator.world),
-        "MPI_Allreduce")
+    summed.set(bucket, turn)
+    return true
+  }
+
+  private func takeRoot() -> Bool {
+    let position = rooting.load(ordering: .acquiring)
+    let (turn, bucket) = split(position)
+    guard options.mode == .tree, summed.load(bucket) >= turn,
+      messages == nil || arrived.load(bucket) >= turn, claim(rooting, position)
+    else { return false }
+    if let messages {
+      self.turn(turn).plan.addRoot(
+        buckets.piece(bucket, of: communicator.rank), arrivals: messages.arrivals(at: position))
+    }
+    rooted.set(bucket, turn)
+    return true
+  }
+
+  private func takeUpdate() -> Bool {
+    let position = updating.load(ordering: .acquiring)
+    let (turn, bucket) = split(position)
+    guard rooted.load(bucket) >= turn,
+      !options.updatesTogether || released.load(ordering: .acquiring) >= turn, claim(updating, position)
+    else { return false }
+    let piece = buckets.piece(bucket, of: communicator.rank)
+    let now = self.turn(turn)
+    if !piece.isEmpty { now.update(piece, sums(of: now.plan)) }
+    updated.set(bucket, turn)
+    if messages == nil { memory.settled[place].set(bucket, turn) }
+    return true
+  }
+
+  private func progressMessages() -> Bool {
+    guard let messages, !failed.load(ordering: .relaxed) else { return false }
+    do {
+      return try messages.progress(
+        BucketMessages.Progress(
+          begun: begun.load(ordering: .relaxed), summed: summed, arrived: arrived, rooted: rooted,
+          updated: updated, plan: { self.turn($0).plan }))
+    } catch {
+      failure = error
+      failed.store(true, ordering: .releasing)
+      return false
+    }
+  }
+}
+
+// What the main thread calls when its lanes are done.
+extension GradientReducer {
+  /// Waits until the tail of this turn (statistics and metrics) is settled, throws what went wrong in it.
+  package func awaitTail() throws {
+    let turn = begun.load(ordering: .relaxed)
+    wait(lane: 0) { isSettled(0..<max(1, buckets.tailCount), turn) }
+    try checkFailure()
+  }
+
+  /// Waits until the sums of all this rank's pieces are complete; then a norm can be taken.
+  package func awaitSums() throws {
+    let turn = begun.load(ordering: .relaxed)
+    wait(lane: 0) { (0..<buckets.count).allSatisfy { rooted.load($0) >= turn } }
+    try checkFailure()
+  }
+
+  /// Lets the updates of this turn begin, where they wait for each other.
+  package func release() { released.store(begun.load(ordering: .relaxed), ordering: .releasing) }
+
+  /// Waits until all new values are here and nothing of this rank's is on its way: from now on, and until
+  /// the next turn, anyone of this rank may read the values. Collective.
+  package func settle() throws {
+    let turn = begun.load(ordering: .relaxed)
+    wait(lane: 0) { isSettled(0..<buckets.count, turn) && (messages?.isIdle ?? true) }
+    try checkFailure()
+  }
+
+  /// Overwrites the first floats of the values, in every group's copy. Collective, between two turns.
+  package func replaceValues(_ new: UnsafePointer<Float>, count: Int) throws {
+    try settle()
+    // Nobody who shares this copy reads it any more, and nobody reads it before it is whole.
+    try communicator.barrier()
+    if place == 0 { values.pointer.update(from: new, count: count) }
+    try communicator.barrier()
+  }
+
+  private func checkFailure() throws {
+    if let failure { throw failure }
+  }
+}
+
+// The negative control.
+extension GradientReducer {
+  private func anyOrderSums(_ plan: ExchangePlan) -> UnsafeMutablePointer<Float> {
+    guard let sums = plan.ownSums.first ?? idleSums?.pointer else {
+      preconditionFailure("a rank without partial sums expects room for those of others")
+    }
+    return sums
+  }
+
+  /// In mode `.allReduce`: adds up this rank's partial sums one after another, then those of all ranks by
+  /// MPI_Allreduce. Collective, when all lanes have finished.
+  package func reduceInAnyOrder() throws {
+    let number = begun.load(ordering: .relaxed)
+    let plan = turn(number).plan
+    let result = anyOrderSums(plan)
+    if plan.ownSums.isEmpty { result.update(repeating: 0, count: buckets.extent) }
+    for other in plan.ownSums.dropFirst() { kernels.pointee.add(result, other, buckets.extent) }
+    if communicator.size > 1 {
+      try communicator.inPieces(buckets.extent) { offset, count in
+        try communicator.check(
+          cnn_mpi_all_reduce(result + offset, count, cnn_mpi_float(), cnn_mpi_sum(), communicator.world),
+          "MPI_Allreduce")
+      }
+    }
+    for bucket in 0..<buckets.count {
+      summed.set(bucket, number)
+      rooted.set(bucket, number)
     }
   }
 }

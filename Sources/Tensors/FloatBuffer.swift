@@ -9,6 +9,8 @@ import Glibc
 package final class FloatBuffer: @unchecked Sendable {
   package let count: Int
   package let pointer: UnsafeMutablePointer<Float>
+  /// What keeps the memory alive, where it isn't this buffer's own.
+  private let owner: AnyObject?
 
   /// A buffer of `count` zeros.
   package init(count: Int) {
@@ -19,6 +21,14 @@ package final class FloatBuffer: @unchecked Sendable {
     guard status == 0, let memory else { preconditionFailure("out of memory: \(bytes) bytes wanted") }
     memset(memory, 0, bytes)
     pointer = memory.bindMemory(to: Float.self, capacity: bytes / MemoryLayout<Float>.stride)
+    owner = nil
+  }
+
+  /// A buffer in memory that belongs to `owner`, on a 64-byte border.
+  package init(count: Int, at pointer: UnsafeMutablePointer<Float>, of owner: AnyObject) {
+    self.count = count
+    self.pointer = pointer
+    self.owner = owner
   }
 
   package convenience init(_ values: [Float]) {
@@ -26,7 +36,7 @@ package final class FloatBuffer: @unchecked Sendable {
     pointer.update(from: values, count: values.count)
   }
 
-  deinit { free(pointer) }
+  deinit { if owner == nil { free(pointer) } }
 
   package var values: [Float] { Array(UnsafeBufferPointer(start: pointer, count: count)) }
 

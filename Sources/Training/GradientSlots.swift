@@ -27,13 +27,14 @@ final class GradientSlots: @unchecked Sendable {
   /// Floats of a flat gradient with its metrics, whole chunks.
   static func extent(of layout: FlatLayout) -> Int { layout.extent + FlatLayout.chunk }
 
-  init(network: Network, partials partialCount: Int, stackDepth: Int) {
+  /// - Parameter partials: whole flat buffers with room for metrics.
+  init(network: Network, partials: [FloatBuffer], stackDepth: Int) {
     let layout = network.layout
     let nodes = network.nodes.map {
       NodeRanges(parameters: $0.parameterRange, statistics: $0.statisticsRange)
     }
     let largest = nodes.map { max($0.parameters.count, $0.statistics.count) }.max() ?? 0
-    partials = (0..<partialCount).map { _ in FloatBuffer(count: Self.extent(of: layout)) }
+    self.partials = partials
     stack = (0..<stackDepth).map { _ in FloatBuffer(count: max(largest, Self.metricsCount)) }
     metricsOffset = layout.extent
     self.nodes = nodes
@@ -49,8 +50,6 @@ final class GradientSlots: @unchecked Sendable {
       }
     }
   }
-
-  func partial(_ index: Int) -> FloatBuffer { partials[index] }
 
   /// What a slot holds of one operator, or of the loss.
   enum Section {

@@ -2,30 +2,37 @@ import CKernels
 import Glibc
 import Tensors
 
-/// Turns mean gradients into new weights, by PyTorch's formulas, on one slice of the flat buffers: each
-/// rank updates only the slice that it owns, and keeps the state of that slice alone.
+/// Turns mean gradients into new weights, by PyTorch's formulas, on slices of the flat buffers: each
+/// rank updates only the slices that it owns (a piece of every bucket), and keeps the state of those alone.
 ///
 /// Every element is worked out for itself, so neither the slices nor the instruction set change a bit.
-/// The buffers' ownership rule holds (`FloatBuffer`): threads may update disjoint ranges of a slice side
-/// by side.
+/// The buffers' ownership rule holds (`FloatBuffer`): threads may update disjoint ranges side by side.
 package final class Optimizer: Sendable {
   package let config: OptimizerConfig
   /// The floats of the flat buffers that this optimizer updates.
-  package let slice: Range<Int>
+  package let slices: [Range<Int>]
   private let layout: FlatLayout
-  /// One buffer for each of `stateNames`; element i belongs to float `slice.lowerBound + i`.
+  /// One buffer for each of `stateNames`: the state of each slice, one after another.
   private let state: [FloatBuffer]
+  /// Where the state of each slice begins.
+  private let offsets: [Int]
   private let kernels: InstructionSet
 
-  package init(_ config: OptimizerConfig, layout: FlatLayout, slice: Range<Int>, kernels: InstructionSet) {
+  package init(_ config: OptimizerConfig, layout: FlatLayout, slices: [Range<Int>], kernels: InstructionSet) {
     precondition(
-      slice.lowerBound >= 0 && slice.upperBound <= layout.extent,
-      "an optimizer's slice lies in 0 ..< \(layout.extent), got \(slice)")
+      slices.allSatisfy { $0.lowerBound >= 0 && $0.upperBound <= layout.extent },
+      "an optimizer's slices lie in 0 ..< \(layout.extent), got \(slices)")
     self.config = config
     self.layout = layout
-    self.slice = slice
+    self.slices = slices
     self.kernels = kernels
-    state = Self.stateNames(of: config).map { _ in FloatBuffer(count: slice.count) }
+    var end = 0
+    offsets = slices.map { slice in
+      defer { end += slice.count }
+      return end
+    }
+    let count = end
+    state = Self.stateNames(of: config).map { _ in FloatBuffer(count: count) }
   }
 
   /// What the optimizer remembers of each weight, by PyTorch's names.
@@ -41,33 +48,46 @@ package final class Optimizer: Sendable {
 
   package var stateNames: [String] { Self.stateNames(of: config) }
 
-  /// Updates the parameters in `range` (by default the slice). `values` and `gradients` are the flat
-  /// buffers, of which only `range` is touched; `gradients` holds the mean gradient. `stepNumber` counts
-  /// from 1. The running statistics are left alone: see `RunningStatistics`.
+  /// Updates all slices; see below.
   package func step(
-    values: UnsafeMutablePointer<Float>, gradients: UnsafePointer<Float>, range: Range<Int>? = nil,
+    values: UnsafeMutablePointer<Float>, gradients: UnsafePointer<Float>, learningRate: Double,
+    stepNumber: Int
+  ) {
+    for slice in slices {
+      step(
+        values: values, gradients: gradients, range: slice, learningRate: learningRate,
+        stepNumber: stepNumber)
+    }
+  }
+
+  /// Updates the parameters in `range`, a part of a slice. `values` and `gradients` are the flat buffers, of
+  /// which only `range` is touched; `gradients` holds the mean gradient. `stepNumber` counts from 1. The
+  /// running statistics are left alone: see `RunningStatistics`.
+  package func step(
+    values: UnsafeMutablePointer<Float>, gradients: UnsafePointer<Float>, range: Range<Int>,
     learningRate: Double, stepNumber: Int
   ) {
-    let range = range ?? slice
-    precondition(
-      range.lowerBound >= slice.lowerBound && range.upperBound <= slice.upperBound,
-      "an optimizer of \(slice) can't update \(range)")
+    guard !range.isEmpty else { return }
+    guard let number = slices.firstIndex(where: { $0.contains(range.lowerBound) }),
+      range.upperBound <= slices[number].upperBound
+    else { preconditionFailure("an optimizer of \(slices) can't update \(range)") }
     precondition(stepNumber > 0, "steps count from 1, got \(stepNumber)")
+    let shift = offsets[number] - slices[number].lowerBound
     for parameter in layout.parameters where parameter.range.overlaps(range) {
       let part = parameter.range.clamped(to: range)
       let decays = parameter.role == .weight || config.decayBiasesAndNorms
       update(
-        part, values: values + part.lowerBound, gradient: gradients + part.lowerBound, decays: decays,
-        learningRate: learningRate, stepNumber: stepNumber)
+        part, states: state.map { $0.pointer + part.lowerBound + shift }, values: values + part.lowerBound,
+        gradient: gradients + part.lowerBound, decays: decays, learningRate: learningRate,
+        stepNumber: stepNumber)
     }
   }
 
   private func update(
-    _ part: Range<Int>, values: UnsafeMutablePointer<Float>, gradient: UnsafePointer<Float>, decays: Bool,
-    learningRate: Double, stepNumber: Int
+    _ part: Range<Int>, states: [UnsafeMutablePointer<Float>], values: UnsafeMutablePointer<Float>,
+    gradient: UnsafePointer<Float>, decays: Bool, learningRate: Double, stepNumber: Int
   ) {
     let table = cnn_optimizer_kernels_for(kernels.kernelTable).pointee
-    let states = state.map { $0.pointer + (part.lowerBound - slice.lowerBound) }
     let decay = decays ? config.weightDecay : 0
     let l1 = Float(decays ? config.l1 : 0)
     switch config.name {
@@ -101,10 +121,10 @@ package final class Optimizer: Sendable {
 }
 
 extension Optimizer {
-  /// The state of this slice: an array of `slice.count` floats for each of `stateNames`.
-  package var stateOfSlice: [[Float]] { state.map(\.values) }
+  /// The state of the slices, one after another: an array of floats for each of `stateNames`.
+  package var stateOfSlices: [[Float]] { state.map(\.values) }
 
-  /// Takes this slice's part of whole states: an array of `layout.extent` floats for each of `stateNames`.
+  /// Takes the slices' part of whole states: an array of `layout.extent` floats for each of `stateNames`.
   package func load(state whole: [[Float]]) {
     precondition(
       whole.count == state.count && whole.allSatisfy { $0.count == layout.extent },
@@ -112,7 +132,9 @@ extension Optimizer {
     for (buffer, values) in zip(state, whole) {
       values.withUnsafeBufferPointer { values in
         guard let base = values.baseAddress else { return }
-        buffer.pointer.update(from: base + slice.lowerBound, count: slice.count)
+        for (slice, offset) in zip(slices, offsets) {
+          (buffer.pointer + offset).update(from: base + slice.lowerBound, count: slice.count)
+        }
       }
     }
   }

@@ -25,8 +25,8 @@ final class RunCheckpoints {
   /// Collects what the ranks own of the optimizer's state and writes a checkpoint; its path on rank 0,
   /// nil on the others. Collective.
   func save(_ state: CheckpointState, isBest: Bool) throws -> String? {
-    let optimizer = job.step.optimizer
-    let slices = try job.communicator.gatherFloats(optimizer.stateOfSlice.flatMap { $0 })
+    try job.step.settle()
+    let slices = try job.communicator.gatherFloats(job.step.optimizer.stateOfSlices.flatMap { $0 })
     return try job.communicator.together {
       guard let store, let slices else { return nil }
       return try store.save(
@@ -38,9 +38,13 @@ final class RunCheckpoints {
     let extent = job.network.layout.extent
     let arrays = job.step.optimizer.stateNames.enumerated().map { number, name in
       var whole = Array(repeating: Float(0), count: extent)
-      for (slice, values) in zip(job.step.reducer.slices, slices) {
-        let slice = slice.clamped(to: 0..<extent)
-        whole.replaceSubrange(slice, with: values[(number * slice.count)..<((number + 1) * slice.count)])
+      for (rank, values) in slices.enumerated() {
+        let pieces = job.step.reducer.buckets.pieces(of: rank).map { $0.clamped(to: 0..<extent) }
+        var rest = values[(number * pieces.reduce(0) { $0 + $1.count })...]
+        for piece in pieces {
+          whole.replaceSubrange(piece, with: rest.prefix(piece.count))
+          rest = rest.dropFirst(piece.count)
+        }
       }
       return Checkpoint.NamedArray(name: name, values: whole)
     }
@@ -91,8 +95,10 @@ final class RunCheckpoints {
   }
 
   private func spread(_ values: [Float]?) throws {
-    if let values { job.step.values.pointer.update(from: values, count: values.count) }
-    try job.communicator.broadcastFloats(job.step.values, count: job.network.layout.extent)
+    let buffer = FloatBuffer(count: job.network.layout.extent)
+    if let values { buffer.pointer.update(from: values, count: values.count) }
+    try job.communicator.broadcastFloats(buffer, count: buffer.count)
+    try job.step.replaceValues(with: buffer)
   }
 
   private func check(_ state: CheckpointState) throws(RunError) {

@@ -19,19 +19,19 @@ struct LaneWork: Sendable {
   let waves: [Wave]
 }
 
-/// Who computes what in a step of a given number of microbatches, and how the lanes of this rank add
-/// up what they have. Made once for each number of microbatches that occurs.
+/// Who computes what in a step of a given number of microbatches, and where the lanes of this rank leave
+/// their sums. Made once for each number of microbatches that occurs.
 struct StepDivision: Sendable {
   let division: WorkDivision
   /// This rank's run of microbatch numbers.
   let run: Range<Int>
   /// By lane of this rank.
   let lanes: [LaneWork]
-  /// Additions over the partials of all lanes of this rank, in lane order.
-  let merge: MergePlan
+  /// Where the lanes leave their partial sums, in leaf order: lane l has the buffers from l · slots on.
+  let sums: [PartialSum]
 
   /// - Parameters:
-  ///   - slots: how many partials every lane has.
+  ///   - partials: how many buffers for partial sums every lane has.
   init(microbatches: Int, layout: JobLayout, wave: Int, partials: Int) {
     division = WorkDivision(microbatches: microbatches, lanes: layout.lanes, order: layout.order)
     run = division.rankRuns[layout.rank]
@@ -45,7 +45,13 @@ struct StepDivision: Sendable {
           return LaneWork.Wave(sums: sums, firstPartial: first, firstStackSlot: partials)
         })
     }
-    merge = MergePlan(tree: tree, partials: lanes.flatMap { $0.waves.flatMap(\.sums.nodes) })
+    sums = lanes.enumerated().flatMap { lane, work in
+      work.waves.flatMap { wave in
+        wave.sums.nodes.enumerated().map {
+          PartialSum(node: $1, buffer: lane * partials + wave.firstPartial + $0)
+        }
+      }
+    }
   }
 
   /// What a lane of this rank must have room for in a step of `microbatches`.

@@ -130,6 +130,7 @@ package final class Trainer {
   /// The last checkpoint is written by `finishEpoch`; what remains is the test by the best weights.
   private func finish() throws -> RunSummary {
     let test = job.data.dataset.indices(of: .test)
+    try job.step.settle()
     let hash = WeightsHash.of(job.step.values.pointer, layout: job.network.layout)
     var report: ClassificationReport?
     if !test.isEmpty {
@@ -151,7 +152,8 @@ package final class Trainer {
   }
 
   private func evaluate(_ samples: [Int], named split: String) throws -> ClassificationReport {
-    try job.evaluator.report(on: samples, of: job.data.dataset) { done, all in
+    try job.step.settle()
+    return try job.evaluator.report(on: samples, of: job.data.dataset) { done, all in
       tell(.evaluating(split: split, done: done, of: all))
     }
   }
@@ -205,6 +207,7 @@ extension Trainer {
             RunDescription.Place(rank: $0.rank, host: $0.host, cores: $0.cores, lanes: $0.lanes)
           },
           instructionSet: job.place.binding.entries[1].value, blasKernel: GEMM.kernelName)))
+    for line in job.step.exchangeNotices { tell(.notice(line)) }
     for warning in job.place.placement.warnings + idleWarnings { tell(.warning(warning)) }
     for notice in dataNotices { tell(.notice(notice)) }
     for bad in data.leftOut { tell(.warning("left out \(bad.error)")) }

@@ -53,7 +53,7 @@ package struct TrainingJob {
         layout: JobLayout(place.placement, communicator: communicator),
         microbatchCounts: order.microbatchCounts, microbatch: min(config.training.microbatch, order.batch),
         wave: config.training.wave, loss: loss.function, optimizer: config.optimizer,
-        kernels: place.kernels),
+        reduce: config.reduce, kernels: place.kernels),
       communicator: communicator, team: place.team, mode: mode)
     let evaluator = Evaluator(
       inference: Inference(

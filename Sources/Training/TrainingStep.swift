@@ -1,4 +1,3 @@
-import CKernels
 import Collectives
 import Layers
 import Models
@@ -50,8 +49,9 @@ package struct NotFiniteError: Error, CustomStringConvertible {
   }
 }
 
-/// A rank's part in one optimizer step, the same for random images and for real ones: lanes compute,
-/// sums go up the tree, this rank updates its slice of the values, and everyone gets the new values.
+/// A rank's part in one optimizer step, the same for random images and for real ones: lanes compute, and
+/// meanwhile sums go up the tree, this rank updates its pieces of the values, and everyone gets the new
+/// values, some of them only while the next step's forward pass goes on.
 package final class TrainingStep: @unchecked Sendable {
   package struct Settings: Sendable {
     package var layout: JobLayout
@@ -63,11 +63,12 @@ package final class TrainingStep: @unchecked Sendable {
     package var wave: Int
     package var loss: SoftmaxCrossEntropy
     package var optimizer: OptimizerConfig
+    package var reduce: ReduceConfig
     package var kernels: InstructionSet
 
     package init(
       layout: JobLayout, microbatchCounts: [Int], microbatch: Int, wave: Int, loss: SoftmaxCrossEntropy,
-      optimizer: OptimizerConfig, kernels: InstructionSet
+      optimizer: OptimizerConfig, reduce: ReduceConfig = ReduceConfig(), kernels: InstructionSet
     ) {
       self.layout = layout
       self.microbatchCounts = microbatchCounts
@@ -75,14 +76,13 @@ package final class TrainingStep: @unchecked Sendable {
       self.wave = wave
       self.loss = loss
       self.optimizer = optimizer
+      self.reduce = reduce
       self.kernels = kernels
     }
   }
 
   package let network: Network
   package let plan: Plan
-  /// Parameters and running statistics; the metrics of the last step follow them.
-  package let values: FloatBuffer
   package let optimizer: Optimizer
   package let reducer: GradientReducer
   package let team: ThreadTeam
@@ -91,20 +91,15 @@ package final class TrainingStep: @unchecked Sendable {
   private let communicator: Communicator
   private let lanes: [Lane]
   private let divisions: [Int: StepDivision]
-  private let reductionPlans: [Int: ReductionPlan]
-  /// Takes the sums of this rank's slice in a step in which it has no microbatch.
-  private let idleSums: FloatBuffer
-  /// The flat buffer whose slice of this rank holds the sums of the last step.
-  private var sums: UnsafeMutablePointer<Float>
-  private let reduction: cnn_reduction_kernels
+  private let plans: [Int: ExchangePlan]
+  private let schedule: BucketSchedule
   /// Of the running statistics, in the order of the layout.
   private let momenta: [Double]
 
   /// - Parameter initial: parameters and running statistics to begin with.
   package init(
     _ network: Network, initial: FloatBuffer, settings: Settings, communicator: Communicator,
-    team: ThreadTeam,
-    mode: ReductionMode = .tree
+    team: ThreadTeam, mode: ReductionMode = .tree
   ) throws {
     precondition(
       team.count == settings.layout.lanes[settings.layout.rank], "a lane expects a thread of its own")
@@ -113,34 +108,53 @@ package final class TrainingStep: @unchecked Sendable {
     self.communicator = communicator
     self.team = team
     plan = Plan(network, images: settings.microbatch, mode: .training)
-    values = FloatBuffer(count: GradientSlots.extent(of: network.layout))
-    values.pointer.update(from: initial.pointer, count: network.layout.extent)
     let needs = settings.microbatchCounts
       .map { StepDivision.needs(microbatches: $0, layout: settings.layout, wave: settings.wave) }
     let partials = needs.map(\.partials).max() ?? 0
-    divisions = Dictionary(
-      uniqueKeysWithValues: Set(settings.microbatchCounts).map {
-        ($0, StepDivision(microbatches: $0, layout: settings.layout, wave: settings.wave, partials: partials))
+    let counts = Set(settings.microbatchCounts).sorted()
+    let divisions = counts.map {
+      StepDivision(microbatches: $0, layout: settings.layout, wave: settings.wave, partials: partials)
+    }
+    self.divisions = Dictionary(uniqueKeysWithValues: zip(counts, divisions))
+    let buckets = settings.reduce.buckets(
+      extent: GradientSlots.extent(of: network.layout), tail: network.layout.parameterExtent,
+      ranks: communicator.size)
+    let reducer = try GradientReducer(
+      communicator, buckets: buckets, partialCount: partials * team.count, lanes: team.count,
+      kernels: settings.kernels,
+      options: GradientReducer.Options(mode: mode, sharesMemory: settings.reduce.sharedMemory))
+    self.reducer = reducer
+    plans = Dictionary(
+      uniqueKeysWithValues: try zip(counts, divisions).map {
+        ($0, try reducer.plan(for: $1.division, sums: $1.sums))
       })
-    let (plan, values) = (plan, values)
-    lanes = (0..<team.count).map { _ in
+    schedule = BucketSchedule(network, buckets: buckets)
+    let plan = plan
+    lanes = (0..<team.count).map { lane in
       Lane(
-        plan: plan, values: values, wave: needs.map(\.wave).max() ?? 0, partials: partials,
+        plan: plan, values: reducer.values, wave: needs.map(\.wave).max() ?? 0,
+        partials: Array(reducer.partials[(lane * partials)..<((lane + 1) * partials)]),
         stackDepth: needs.map(\.stack).max() ?? 0, loss: settings.loss, kernels: settings.kernels)
     }
-    reduction = cnn_reduction_kernels_for(settings.kernels.kernelTable).pointee
-    let reducer = try GradientReducer(
-      communicator, extent: values.count, kernels: settings.kernels, mode: mode)
-    self.reducer = reducer
-    reductionPlans = divisions.mapValues { reducer.plan(for: $0.division) }
     optimizer = Optimizer(
-      settings.optimizer, layout: network.layout, slice: reducer.slice.clamped(to: 0..<network.layout.extent),
-      kernels: settings.kernels)
+      settings.optimizer, layout: network.layout,
+      slices: reducer.pieces.map { $0.clamped(to: 0..<network.layout.extent) }, kernels: settings.kernels)
     momenta = network.nodes.flatMap { node in
       node.statistics.map { _ in Double((node.layer as? BatchNorm2d)?.momentum ?? 0) }
     }
-    idleSums = FloatBuffer(count: divisions.values.contains { $0.run.isEmpty } ? values.count : 0)
-    sums = idleSums.pointer
+    try replaceValues(with: initial)
+  }
+
+  /// Parameters and running statistics; the metrics of the last step follow them. All ranks that share memory
+  /// have one copy. Between two steps `settle` comes before reading, `replaceValues` is how to write.
+  package var values: FloatBuffer { reducer.values }
+
+  /// Waits until the values of the last step are complete. Collective.
+  package func settle() throws { try reducer.settle() }
+
+  /// Overwrites parameters and running statistics on every rank. Collective.
+  package func replaceValues(with new: FloatBuffer) throws {
+    try reducer.replaceValues(new.pointer, count: network.layout.extent)
   }
 
   /// This rank's run of microbatch numbers in a step of `microbatches`.
@@ -153,29 +167,36 @@ package final class TrainingStep: @unchecked Sendable {
     return division
   }
 
-  /// One step: forward, loss, backward, reduction, update, gather. Collective. Throws `CommunicationError`,
-  /// or on all ranks what the one with the first loss that is not finite has to say (`NotFiniteError`).
+  /// One step: forward, loss, backward, reduction, update. Collective. Returns when this rank's lanes are done
+  /// and the step's metrics are known; what remains goes on in the next step, or in `settle`. Throws
+  /// `CommunicationError`, or on all ranks what the one with the first loss that is not finite has to say
+  /// (`NotFiniteError`).
   package func run(_ batch: StepBatch, learningRate: Double) throws -> StepResult {
     let division = division(batch.microbatches)
     precondition(
       batch.local.count == division.run.count,
       "a rank expects \(division.run.count) microbatches, got \(batch.local.count)")
-    team.run { [lanes] lane in
+    guard let plan = plans[batch.microbatches] else {
+      preconditionFailure("no plan for \(batch.microbatches) microbatches")
+    }
+    let (images, step) = (batch.images, batch.step)
+    reducer.begin(plan) { [unowned self] piece, sums in
+      update(piece, sums, images: images, step: step, learningRate: learningRate)
+    }
+    team.run { [self] lane in
       lanes[lane].compute(
         division.lanes[lane], batch: batch.local, firstMicrobatch: division.run.lowerBound,
-        denominator: batch.denominator)
+        denominator: batch.denominator,
+        exchange: LaneExchange(reducer: reducer, schedule: schedule, lane: lane))
     }
-    // Found before the values change, told when all ranks know.
-    let notFinite = notFinite(batch, division)
-    let partials = zip(lanes, division.lanes).flatMap { $0.partials(of: $1) }
-    merge(partials, by: division.merge)
-    let roots = division.merge.results.map { partials[$0.partial].sums.pointer }
-    sums = roots.first ?? idleSums.pointer
-    try reducer.reduceScatter(roots, plan: reductionPlan(batch.microbatches), into: sums)
-    update(batch, learningRate: learningRate)
-    try reducer.allGather(values.pointer)
+    if reducer.options.mode == .allReduce {
+      try reducer.reduceInAnyOrder()
+      team.run { [self] in reducer.helpOut(lane: $0) }
+    }
+    try reducer.awaitTail()
     let metrics = values.pointer + network.layout.extent
     guard metrics[0].isFinite else {
+      let notFinite = notFinite(batch)
       throw try communicator.together { () throws(NotFiniteError) -> NotFiniteError in
         if let notFinite { throw notFinite }
         return NotFiniteError(step: batch.step, microbatch: nil, layer: nil)
@@ -184,62 +205,40 @@ package final class TrainingStep: @unchecked Sendable {
     return StepResult(meanLoss: Double(metrics[0]) / Double(batch.denominator), correct: Int(metrics[1]))
   }
 
-  /// The mean gradient of an array in the last step, as far as this rank's slice holds it.
+  /// Of a step with the most microbatches: partial sums that groups of ranks send each other for each piece of
+  /// the gradient, and the bytes that this rank sends, new values included.
+  package var traffic: (partialSums: Int, bytesSent: Int) {
+    let plan = settings.microbatchCounts.max().flatMap { plans[$0] }
+    return (plan?.partialCount ?? 0, plan?.bytesSent ?? 0)
+  }
+
+  /// The mean gradient of an array in the last step, as far as this rank owns it; the rest is 0.
   package func gradient(of entry: FlatLayout.Entry) -> [Float] {
-    precondition(reducer.slice.contains(entry.range), "\(entry.name) doesn't lie in this rank's slice")
-    return Array(UnsafeBufferPointer(start: sums + entry.offset, count: entry.shape.count))
+    let sums = reducer.sums
+    var gradient = Array(repeating: Float(0), count: entry.range.count)
+    for piece in reducer.pieces {
+      for place in piece.clamped(to: entry.range) { gradient[place - entry.offset] = sums[place] }
+    }
+    return gradient
   }
 
-  private func reductionPlan(_ microbatches: Int) -> ReductionPlan {
-    guard let plan = reductionPlans[microbatches] else {
-      preconditionFailure("no plan for \(microbatches) microbatches")
-    }
-    return plan
+  private func notFinite(_ batch: StepBatch) -> NotFiniteError? {
+    guard let lane = lanes.first(where: { $0.notFinite != nil }) else { return nil }
+    return NotFiniteError(step: batch.step, microbatch: lane.notFinite, layer: lane.notFiniteLayer)
   }
 
-  private func notFinite(_ batch: StepBatch, _ division: StepDivision) -> NotFiniteError? {
-    for lane in lanes {
-      guard let number = lane.notFinite else { continue }
-      let layer = lane.firstNotFiniteLayer(batch.local[number - division.run.lowerBound])
-      return NotFiniteError(step: batch.step, microbatch: number, layer: layer)
-    }
-    return nil
-  }
-
-  /// Adds the partials of all lanes in tree order, each lane in its own part of the flat buffer.
-  private func merge(_ partials: [Partial], by plan: MergePlan) {
-    guard !plan.additions.isEmpty else { return }
-    team.run { [self] lane in
-      let part = share(of: 0..<values.count, lane: lane)
-      // Chunk by chunk, so that a sum of several stays in the cache.
-      for start in stride(from: part.lowerBound, to: part.upperBound, by: FlatLayout.chunk) {
-        for addition in plan.additions {
-          let (sum, term) = (partials[addition.target].sums.pointer, partials[addition.source].sums.pointer)
-          reduction.add(sum + start, term + start, FlatLayout.chunk)
-        }
-      }
-    }
-  }
-
-  /// Updates this rank's slice of the values from the same slice of the sums.
-  private func update(_ batch: StepBatch, learningRate: Double) {
-    team.run { [self] lane in
-      optimizer.step(
-        values: values.pointer, gradients: sums, range: share(of: optimizer.slice, lane: lane),
-        learningRate: learningRate, stepNumber: batch.step + 1)
-    }
+  /// Updates a piece of the values from the same piece of the sums.
+  private func update(
+    _ piece: Range<Int>, _ sums: UnsafeMutablePointer<Float>, images: Int, step: Int, learningRate: Double
+  ) {
+    let (layout, values) = (network.layout, values)
+    optimizer.step(
+      values: values.pointer, gradients: sums, range: piece.clamped(to: 0..<layout.parameterExtent),
+      learningRate: learningRate, stepNumber: step + 1)
     RunningStatistics.update(
-      values: values.pointer, sums: sums, images: batch.images, momenta: momenta, layout: network.layout,
-      slice: optimizer.slice, kernels: settings.kernels)
-    let metrics = network.layout.extent..<(network.layout.extent + GradientSlots.metricsCount)
-    for position in metrics.clamped(to: reducer.slice) { values[position] = sums[position] }
-  }
-
-  /// A lane's part of a range that begins on a chunk border, in whole chunks.
-  private func share(of range: Range<Int>, lane: Int) -> Range<Int> {
-    let chunks = (range.count + FlatLayout.chunk - 1) / FlatLayout.chunk
-    let first = range.lowerBound + chunks * lane / team.count * FlatLayout.chunk
-    let last = range.lowerBound + chunks * (lane + 1) / team.count * FlatLayout.chunk
-    return first..<min(last, range.upperBound)
+      values: values.pointer, sums: sums, images: images, momenta: momenta, layout: layout, slice: piece,
+      kernels: settings.kernels)
+    let metrics = layout.extent..<(layout.extent + GradientSlots.metricsCount)
+    for position in metrics.clamped(to: piece) { values[position] = sums[position] }
   }
 }

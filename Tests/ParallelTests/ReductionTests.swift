@@ -43,106 +43,189 @@ final class ReductionTests: XCTestCase {
     }
   }
 
-  /// Reduces and gathers with `division`; the result lies in one of this rank's partials or apart.
+  private func reducer(
+    _ communicator: Communicator, extent: Int? = nil, tail: Int? = nil, bucket: Int = 3 * FlatLayout.chunk,
+    partials: Int = 8, kernels: InstructionSet = .detected, options: GradientReducer.Options = .init()
+  ) throws -> GradientReducer {
+    let extent = extent ?? self.extent
+    let buckets = Buckets(
+      extent: extent, tail: tail ?? extent - 2 * FlatLayout.chunk, floats: bucket, ranks: communicator.size)
+    return try GradientReducer(
+      communicator, buckets: buckets, partialCount: partials, lanes: 1, kernels: kernels, options: options)
+  }
+
+  /// Two turns of one lane a rank: the sums of `leaves`, and of the same leaves in another order, become the
+  /// values. Every rank must have all of them.
   private func check(
-    _ reducer: GradientReducer, _ division: WorkDivision, of leaves: [[Float]], intoPartial place: Int?,
-    _ expected: [Float], line: UInt = #line
+    _ reducer: GradientReducer, _ division: WorkDivision, of leaves: [[Float]], _ what: String = "",
+    line: UInt = #line
   ) throws {
-    let plan = reducer.plan(for: division)
-    let partials = plan.ownNodes.map { FloatBuffer(treeSum($0, in: division.tree, of: leaves)) }
-    let inPlace = place.flatMap { partials.isEmpty ? nil : partials[$0 % partials.count] }
-    let result = inPlace ?? FloatBuffer(Array(repeating: -1, count: reducer.extent))
-    let what = "\(division.rankRuns), result in partial \(place.map(String.init) ?? "none")"
-    try withExtendedLifetime(partials) {
-      try reducer.reduceScatter(partials.map(\.pointer), plan: plan, into: result.pointer)
+    let tree = division.tree
+    let own = tree.maximalNodes(in: division.rankRuns[job.rank])
+    let plan = try reducer.plan(
+      for: division, sums: own.enumerated().map { PartialSum(node: $1, buffer: $0) })
+    for leaves in [leaves, leaves.reversed()] {
+      let expected = treeSum(tree.root, in: tree, of: leaves)
+      for (number, node) in own.enumerated() {
+        reducer.partials[number].pointer.update(
+          from: treeSum(node, in: tree, of: leaves), count: reducer.buckets.extent)
+      }
+      let values = reducer.values
+      reducer.begin(plan) { piece, sums in
+        (values.pointer + piece.lowerBound).update(from: sums + piece.lowerBound, count: piece.count)
+      }
+      reducer.poll(lane: 0)
+      for count in [1, reducer.buckets.count / 2, reducer.buckets.count] { reducer.finish(count, lane: 0) }
+      reducer.helpOut(lane: 0)
+      if reducer.options.updatesTogether {
+        try reducer.awaitSums()
+        let sums = reducer.sums
+        for piece in reducer.pieces where !piece.isEmpty {
+          XCTAssert(
+            sameBits(
+              Array(UnsafeBufferPointer(start: sums + piece.lowerBound, count: piece.count))[...],
+              expected[piece]),
+            "sums: \(what)", line: line)
+        }
+        XCTAssertFalse(sameBits(values.values[...], expected[...]), "updated too early: \(what)", line: line)
+        try job.barrier()
+        reducer.release()
+      }
+      try reducer.awaitTail()
+      let tail = (expected.count - FlatLayout.chunk)..<expected.count
+      XCTAssert(sameBits(values.values[tail], expected[tail]), "tail: \(what)", line: line)
+      try reducer.settle()
+      XCTAssert(sameBits(values.values[...], expected[...]), "\(division.rankRuns), \(what)", line: line)
+      // Nobody begins to overwrite the values while another still compares them.
+      try job.barrier()
     }
-    let slice = reducer.slice
-    XCTAssert(sameBits(result.values[slice], expected[slice]), what, line: line)
-    if inPlace == nil {
-      var untouched = Array(repeating: Float(-1), count: reducer.extent)
-      untouched.replaceSubrange(slice, with: expected[slice])
-      XCTAssert(sameBits(result.values[...], untouched[...]), "wrote outside its slice: \(what)", line: line)
-    }
-    try withExtendedLifetime(result) { try reducer.allGather(result.pointer) }
-    XCTAssert(sameBits(result.values[...], expected[...]), "all-gather: \(what)", line: line)
+  }
+
+  private func division(_ microbatches: Int, lanes: [Int] = [1], reversed: Bool = false) -> WorkDivision {
+    let order = job.ranksInNodeOrder
+    return WorkDivision(
+      microbatches: microbatches, lanes: order.map { lanes[$0 % lanes.count] },
+      order: reversed ? order.reversed() : order)
   }
 
   func testAnyDivisionGivesTheBitsOfTheTree() throws {
-    let reducer = try GradientReducer(job, extent: extent, kernels: .detected)
     let all = gradients(19, extent: extent)
-    for microbatches in [1, 2, 3, 4, 5, 7, 8, 9, 16, 19] {
-      let leaves = Array(all.prefix(microbatches))
-      let expected = treeSum(0..<microbatches, in: ReductionTree(leaves: microbatches), of: leaves)
-      for (lanes, reversed) in [([1], false), ([2, 1], false), ([1, 3, 1, 2], true), ([5, 1], true)] {
-        let order = Array(0..<job.size)
+    for sharesMemory in [true, false] {
+      let reducer = try reducer(job, options: .init(sharesMemory: sharesMemory))
+      XCTAssertEqual(reducer.groupCount, sharesMemory ? job.nodeCount : job.size)
+      XCTAssertNil(reducer.notice)
+      for microbatches in [1, 2, 3, 4, 5, 7, 8, 9, 16, 19] {
+        let leaves = Array(all.prefix(microbatches))
+        for (lanes, reversed) in [([1], false), ([2, 1], false), ([1, 3, 1, 2], true), ([5, 1], true)] {
+          try check(
+            reducer, division(microbatches, lanes: lanes, reversed: reversed), of: leaves,
+            "shared memory: \(sharesMemory)")
+        }
+      }
+    }
+  }
+
+  /// Ranks of two or three nodes, in blocks and in turn: the division goes by nodes, so the bits stay.
+  func testRanksOnSeveralNodesGiveTheBitsOfTheTree() throws {
+    let leaves = gradients(13, extent: extent)
+    for nodes in [
+      (0..<job.size).map { $0 % 2 }, (0..<job.size).map { $0 / 2 }, (0..<job.size).map { min($0, 1) },
+    ] {
+      let places = job.pretending(nodes: nodes)
+      let reducer = try reducer(places)
+      XCTAssertEqual(reducer.groupCount, Set(nodes).count)
+      for microbatches in [1, 2, 5, 8, 13] {
         let division = WorkDivision(
-          microbatches: microbatches, lanes: order.map { lanes[$0 % lanes.count] },
-          order: reversed ? order.reversed() : order)
-        for place in [nil, 0, 1] { try check(reducer, division, of: leaves, intoPartial: place, expected) }
+          microbatches: microbatches, lanes: nodes.map { 1 + $0 }, order: places.ranksInNodeOrder)
+        try check(reducer, division, of: Array(leaves.prefix(microbatches)), "nodes \(nodes)")
+      }
+    }
+  }
+
+  func testTheSizeOfBucketsAndMessagesChangesNoBit() throws {
+    let leaves = gradients(7, extent: extent)
+    for chunks in [1, 2, 4, 100] {
+      for (sharesMemory, limit) in [(true, 1 << 20), (false, 1 << 20), (false, 700)] {
+        let reducer = try reducer(
+          job.limited(to: limit), bucket: chunks * FlatLayout.chunk,
+          options: .init(sharesMemory: sharesMemory))
+        try check(
+          reducer, division(7), of: leaves, "\(chunks) chunks, messages of \(limit), shared: \(sharesMemory)")
       }
     }
   }
 
   func testEveryInstructionSetGivesTheSameBits() throws {
     let leaves = gradients(7, extent: extent)
-    let division = WorkDivision(
-      microbatches: 7, lanes: Array(repeating: 1, count: job.size), order: Array(0..<job.size))
-    let expected = treeSum(0..<7, in: division.tree, of: leaves)
     for isa in InstructionSet.allCases where isa <= .detected {
-      let reducer = try GradientReducer(job, extent: extent, kernels: isa)
-      try check(reducer, division, of: leaves, intoPartial: nil, expected)
+      try check(try reducer(job, kernels: isa), division(7), of: leaves, "\(isa)")
     }
   }
 
-  func testRanksWithoutMicrobatchesStillOwnTheirSlice() throws {
-    let reducer = try GradientReducer(job, extent: extent, kernels: .detected)
-    let leaves = [gradient(of: 0, extent: extent)]
-    let division = WorkDivision(
-      microbatches: 1, lanes: Array(repeating: 1, count: job.size), order: Array(0..<job.size))
+  func testUpdatesCanWaitForAllSums() throws {
+    let leaves = gradients(9, extent: extent)
+    for sharesMemory in [true, false] {
+      let options = GradientReducer.Options(updatesTogether: true, sharesMemory: sharesMemory)
+      try check(try reducer(job, options: options), division(9), of: leaves, "shared: \(sharesMemory)")
+    }
+  }
+
+  func testRanksWithoutMicrobatchesStillOwnTheirPieces() throws {
+    let division = division(1)
     XCTAssertEqual(division.idleRanks, job.size - 1)
-    let plan = reducer.plan(for: division)
-    XCTAssertEqual(plan.partialCount, 1)
-    // Rank 0 sends everything but its own slice, the others nothing.
-    XCTAssertEqual(plan.bytesSent, job.rank == 0 ? 4 * (extent - reducer.slice.count) : 0)
-    try check(reducer, division, of: leaves, intoPartial: nil, leaves[0])
+    for sharesMemory in [true, false] {
+      let reducer = try reducer(job, options: .init(sharesMemory: sharesMemory))
+      let busy = division.rankRuns[job.rank].isEmpty ? 0 : 1
+      let plan = try reducer.plan(
+        for: division, sums: busy == 0 ? [] : [PartialSum(node: 0..<1, buffer: 0)])
+      XCTAssertEqual(plan.partialCount, 1)
+      let owned = reducer.pieces.reduce(0) { $0 + $1.count }
+      // The busy rank sends what others own, and every rank its new values to all others.
+      let sent = busy * (extent - owned) + owned * (job.size - 1)
+      XCTAssertEqual(plan.bytesSent, sharesMemory && job.nodeCount == 1 ? 0 : 4 * sent)
+      try check(reducer, division, of: [gradient(of: 0, extent: extent)], "shared: \(sharesMemory)")
+    }
   }
 
   func testFewerChunksThanRanks() throws {
-    let reducer = try GradientReducer(job, extent: FlatLayout.chunk, kernels: .detected)
-    XCTAssertEqual(reducer.slices.count { !$0.isEmpty }, 1)
     let leaves = gradients(6, extent: FlatLayout.chunk)
-    let division = WorkDivision(
-      microbatches: 6, lanes: Array(repeating: 1, count: job.size), order: Array(0..<job.size))
-    let expected = treeSum(0..<6, in: division.tree, of: leaves)
-    try check(reducer, division, of: leaves, intoPartial: nil, expected)
-    try check(reducer, division, of: leaves, intoPartial: 0, expected)
-  }
-
-  func testSlicesCoverTheBufferOnChunkBorders() throws {
-    let reducer = try GradientReducer(job, extent: extent, kernels: .detected)
-    XCTAssertEqual(reducer.slices.flatMap(Array.init), Array(0..<extent))
-    XCTAssert(reducer.slices.allSatisfy { $0.lowerBound % FlatLayout.chunk == 0 })
-    let counts = reducer.slices.map { $0.count / FlatLayout.chunk }
-    XCTAssertLessThanOrEqual((counts.max() ?? 0) - (counts.min() ?? 0), 1)
+    for sharesMemory in [true, false] {
+      let reducer = try reducer(
+        job, extent: FlatLayout.chunk, tail: 0, options: .init(sharesMemory: sharesMemory))
+      let owners = try job.sum(reducer.pieces.count { !$0.isEmpty })
+      XCTAssertEqual(owners, 1)
+      try check(reducer, division(6), of: leaves, "shared: \(sharesMemory)")
+    }
   }
 
   /// Three ranks cut 8 leaves where no subtree ends: sums by rank take other bits than the tree.
   func testAllReduceIsTheNegativeControl() throws {
-    let division = WorkDivision(
-      microbatches: 8, lanes: Array(repeating: 1, count: job.size), order: Array(0..<job.size))
+    let division = division(8)
     let leaves = gradients(8, extent: extent)
     let expected = treeSum(0..<8, in: division.tree, of: leaves)
-    let reducer = try GradientReducer(
-      job.limited(to: 3000), extent: extent, kernels: .detected, mode: .allReduce)
-    let plan = reducer.plan(for: division)
-    let partials = plan.ownNodes.map { FloatBuffer(treeSum($0, in: division.tree, of: leaves)) }
-    let result = FloatBuffer(count: extent)
-    try withExtendedLifetime(partials) {
-      try reducer.reduceScatter(partials.map(\.pointer), plan: plan, into: result.pointer)
+    for sharesMemory in [true, false] {
+      let reducer = try reducer(
+        job.limited(to: 3000), options: .init(mode: .allReduce, sharesMemory: sharesMemory))
+      let own = division.tree.maximalNodes(in: division.rankRuns[job.rank])
+      let plan = try reducer.plan(
+        for: division, sums: own.enumerated().map { PartialSum(node: $1, buffer: $0) })
+      for (number, node) in own.enumerated() {
+        reducer.partials[number].pointer.update(
+          from: treeSum(node, in: division.tree, of: leaves), count: extent)
+      }
+      let values = reducer.values
+      reducer.begin(plan) { piece, sums in
+        (values.pointer + piece.lowerBound).update(from: sums + piece.lowerBound, count: piece.count)
+      }
+      reducer.finish(reducer.buckets.count, lane: 0)
+      reducer.helpOut(lane: 0)
+      try reducer.reduceInAnyOrder()
+      try reducer.settle()
+      let errors = zip(values.values, expected).map { abs($0 - $1) }
+      XCTAssertLessThan(errors.max() ?? .infinity, 1e-3)
+      if job.size == 1 { XCTAssert(sameBits(values.values[...], expected[...])) }
+      if job.size == 3 { XCTAssertFalse(sameBits(values.values[...], expected[...])) }
+      try job.barrier()
     }
-    let errors = zip(result.values, expected).map { abs($0 - $1) }
-    XCTAssertLessThan(errors.max() ?? .infinity, 1e-3)
-    if job.size == 1 { XCTAssert(sameBits(result.values[...], expected[...])) }
-    if job.size == 3 { XCTAssertFalse(sameBits(result.values[...], expected[...])) }
   }
 }

@@ -88,6 +88,7 @@ private final class Recorder: RunSink {
   func receive(_ event: RunEvent) {
     switch event {
     case .step(let report):
+      XCTAssertNoThrow(try step.settle())
       record.hashes.append(WeightsHash.of(step.values.pointer, layout: step.network.layout).description)
       if report.step == signalInStep { raise(SIGUSR1) }
     case .epoch(let report): if let validation = report.validation { record.reports.append(validation) }

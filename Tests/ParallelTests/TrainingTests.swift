@@ -52,6 +52,24 @@ final class TrainingTests: XCTestCase {
     }
   }
 
+  /// Small buckets and messages, and ranks that pretend to sit on two nodes, in blocks or in turn.
+  func testBucketsAndWaysOfExchangeLeaveTheBitsAlone() throws {
+    let golden = try golden()
+    let blocks = job.pretending(nodes: (0..<job.size).map { $0 * 2 / job.size })
+    let inTurn = job.pretending(nodes: (0..<job.size).map { $0 % 2 })
+    for (communicator, lanes, more) in [
+      (job, 1, ["reduce.bucket_bytes=4096"]),
+      (job, 2, ["reduce.bucket_bytes=100000", "reduce.shared_memory=false"]),
+      (job, 1, ["reduce.bucket_bytes=4096", "reduce.shared_memory=false"]),
+      (blocks, 2, ["reduce.bucket_bytes=20000"]), (inTurn, 1, []),
+    ] {
+      let record = try SmallRun(epochs: 2, lanes: lanes, more: more).train(communicator)
+      XCTAssertNil(firstDifference(record, golden), "step, \(lanes) lane(s), \(more)")
+      XCTAssertEqual(record.hashes.count, 2 * SmallRun.stepsPerEpoch)
+      XCTAssertEqual(record.reports.prefix(2), golden.reports.prefix(2), "\(more)")
+    }
+  }
+
   /// The first step whose weights differ.
   private func firstDifference(_ a: RunRecord, _ b: RunRecord) -> Int? {
     zip(a.hashes, b.hashes).enumerated().first { $1.0 != $1.1 }?.offset

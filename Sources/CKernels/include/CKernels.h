@@ -14,5 +14,6 @@
 #include "philox.h"
 #include "pooling.h"
 #include "reduction.h"
+#include "shared_memory.h"
 #include "softmax.h"
 #include "transpose.h"

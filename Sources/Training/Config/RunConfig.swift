@@ -8,6 +8,7 @@ package struct RunConfig: Codable, Sendable, Equatable {
   package var loss = LossConfig()
   package var optimizer = OptimizerConfig()
   package var schedule = ScheduleConfig()
+  package var reduce = ReduceConfig()
   package var checkpoint = CheckpointConfig()
   package var earlyStopping = EarlyStoppingConfig()
   package var engine = EngineConfig()
@@ -16,7 +17,7 @@ package struct RunConfig: Codable, Sendable, Equatable {
   package init() {}
 
   enum CodingKeys: String, CodingKey {
-    case seed, model, data, training, loss, optimizer, schedule, checkpoint
+    case seed, model, data, training, loss, optimizer, schedule, reduce, checkpoint
     case earlyStopping = "early_stopping"
     case engine, log
   }

@@ -10,6 +10,7 @@ extension RunConfig {
     try validateTraining()
     try validateOptimizer()
     try validateSchedule()
+    try validateReduce()
   }
 
   private func validateModel() throws(ConfigProblem) {
@@ -168,6 +169,15 @@ extension RunConfig {
     try atLeast("schedule.plateau.patience", schedule.plateau.patience, 0)
     try share("schedule.plateau.factor", schedule.plateau.factor)
     try share("schedule.plateau.threshold", schedule.plateau.threshold)
+  }
+
+  private func validateReduce() throws(ConfigProblem) {
+    guard reduce.bucketBytes == 0 || reduce.bucketBytes >= ReduceConfig.smallestBucket else {
+      throw ConfigProblem(
+        "reduce.bucket_bytes",
+        problem: "expects 0 (automatic) or at least \(ReduceConfig.smallestBucket), got \(reduce.bucketBytes)"
+      )
+    }
   }
 
   private func atLeast(_ key: String, _ value: Int, _ least: Int) throws(ConfigProblem) {

@@ -1,0 +1,192 @@
+import COpenMPI
+import Tensors
+
+/// The messages of a reducer whose ranks form more than one group: partial sums to the owners of pieces,
+/// new values back. Main thread only; `progress` is called between the operators of lane 0 and moves
+/// everything on, nobody waits inside MPI.
+///
+/// A turn is a step of the reducer, counted from 1; position p stands for bucket p % count in turn p / count.
+final class BucketMessages {
+  private let communicator: Communicator
+  private let buckets: Buckets
+  private let memory: NodeMemory
+  private let sendsSums: Bool
+  /// The ranks of other groups that this rank deals with, and their deputies' group by group.
+  private let owners: [Int]
+  private let deputies: [Int]
+
+  private var sumSends: [RequestList]
+  private var sumReceives: [RequestList]
+  private var valueSends: [RequestList]
+  private var valueReceives: [RequestList]
+  /// Positions below are: receives posted, sums sent, sums out of the way.
+  private var receivesPosted: Int
+  private var sumsPosted: Int
+  private var sumsSent: Int
+  private var arrived: Int
+  /// By bucket: the turn whose values were sent, and received.
+  private var valuesPosted: [Int]
+  private var valuesReceived: [Int]
+  private var valueSendsInFlight: [Int] = []
+
+  /// Room for what arrives, for `window` buckets.
+  private var ring = FloatBuffer(count: 0)
+  private var slot = 0
+  private static let window = 4
+  private static let sumTag = 16
+  private static let valueTag = 16 + 8192
+
+  init(_ communicator: Communicator, buckets: Buckets, memory: NodeMemory, sendsSums: Bool) {
+    self.communicator = communicator
+    self.buckets = buckets
+    self.memory = memory
+    self.sendsSums = sendsSums
+    let (groups, rank) = (memory.groups, communicator.rank)
+    owners = groups.owners(dealingWith: rank)
+    deputies = groups.members.indices.filter { $0 != groups.group(of: rank) }
+      .map { groups.deputy(for: rank, in: $0) }
+    let none = Array(repeating: RequestList(), count: buckets.count)
+    (sumSends, sumReceives, valueSends, valueReceives) = (none, none, none, none)
+    let first = buckets.count
+    (receivesPosted, sumsPosted, sumsSent, arrived) = (first, first, first, first)
+    valuesPosted = Array(repeating: 0, count: buckets.count)
+    valuesReceived = valuesPosted
+  }
+
+  /// Makes room for a plan's arrivals.
+  func prepare(for plan: ExchangePlan) {
+    let largest = (0..<buckets.count).map { buckets.piece($0, of: communicator.rank).count }.max() ?? 0
+    let wanted = largest * plan.arrivalSources.count
+    guard sendsSums, wanted > slot else { return }
+    slot = wanted
+    ring = FloatBuffer(count: wanted * Self.window)
+  }
+
+  /// Where the arrivals of a position lie.
+  func arrivals(at position: Int) -> UnsafeMutablePointer<Float> {
+    ring.pointer + position % Self.window * slot
+  }
+
+  /// What the reducer knows of its own work: how many turns of a bucket are added up in the group, added up
+  /// to the root, and updated.
+  struct Progress {
+    let begun: Int
+    let summed: Counters
+    let arrived: Counters
+    let rooted: Counters
+    let updated: Counters
+    let plan: (_ turn: Int) -> ExchangePlan
+  }
+
+  /// Posts what can be posted and notes what has come. Whether anything changed.
+  func progress(_ known: Progress) throws -> Bool {
+    let before = (receivesPosted, sumsPosted, arrived, sumsSent)
+    let end = (known.begun + 1) * buckets.count
+    if sendsSums {
+      while receivesPosted < end, isFree(receivesPosted, known) { try postReceives(known) }
+    }
+    while sumsPosted < end, known.summed.load(bucket(sumsPosted)) >= turn(sumsPosted) { try postSums(known) }
+    while sendsSums, arrived < receivesPosted, try sumReceives[bucket(arrived)].isDone(communicator) {
+      known.arrived.set(bucket(arrived), turn(arrived))
+      arrived += 1
+    }
+    while sumsSent < sumsPosted, try sumSends[bucket(sumsSent)].isDone(communicator) { sumsSent += 1 }
+    let moved = try moveValues(known)
+    return moved || before != (receivesPosted, sumsPosted, arrived, sumsSent)
+  }
+
+  /// Whether nothing is on its way from this rank to another.
+  var isIdle: Bool { sumsSent == sumsPosted && valueSendsInFlight.isEmpty }
+
+  private func bucket(_ position: Int) -> Int { position % buckets.count }
+  private func turn(_ position: Int) -> Int { position / buckets.count }
+
+  /// Whether the memory for the arrivals of a position is free again.
+  private func isFree(_ position: Int, _ known: Progress) -> Bool {
+    let before = position - Self.window
+    return before < buckets.count || known.rooted.load(bucket(before)) >= turn(before)
+  }
+
+  private func postReceives(_ known: Progress) throws {
+    let (bucket, memory) = (bucket(receivesPosted), arrivals(at: receivesPosted))
+    let count = buckets.piece(bucket, of: communicator.rank).count
+    for (arrival, source) in known.plan(turn(receivesPosted)).arrivalSources.enumerated() {
+      try sumReceives[bucket].receive(
+        memory + arrival * count, count: count, from: source, tag: Self.sumTag + bucket, communicator)
+    }
+    receivesPosted += 1
+  }
+
+  /// This group's partial sums of a bucket to the owners that this rank deals with, whose values come back.
+  private func postSums(_ known: Progress) throws {
+    let bucket = bucket(sumsPosted)
+    let plan = known.plan(turn(sumsPosted))
+    for owner in owners {
+      let piece = buckets.piece(bucket, of: owner)
+      for result in plan.results where sendsSums {
+        try sumSends[bucket].send(
+          result + piece.lowerBound, count: piece.count, to: owner, tag: Self.sumTag + bucket, communicator)
+      }
+      try valueReceives[bucket].receive(
+        memory.values.pointer + piece.lowerBound, count: piece.count, from: owner,
+        tag: Self.valueTag + bucket, communicator)
+    }
+    sumsPosted += 1
+  }
+
+  /// Sums go first, since owners wait for them; values when the way is free, in the order in which forward
+  /// needs them.
+  private func moveValues(_ known: Progress) throws -> Bool {
+    var moved = false
+    let place = memory.groups.place(of: communicator.rank)
+    for bucket in 0..<buckets.count where valuesReceived[bucket] < turnOfReceives(bucket) {
+      guard known.updated.load(bucket) > valuesReceived[bucket],
+        try valueReceives[bucket].isDone(communicator)
+      else { continue }
+      valuesReceived[bucket] += 1
+      memory.settled[place].set(bucket, valuesReceived[bucket])
+      moved = true
+    }
+    while let first = valueSendsInFlight.first, try valueSends[first].isDone(communicator) {
+      valueSendsInFlight.removeFirst()
+      moved = true
+    }
+    while sumsSent == sumsPosted, valueSendsInFlight.count < 2,
+      let bucket = (0..<buckets.count).last(where: { known.updated.load($0) > valuesPosted[$0] })
+    {
+      let piece = buckets.piece(bucket, of: communicator.rank)
+      for deputy in deputies {
+        try valueSends[bucket].send(
+          memory.values.pointer + piece.lowerBound, count: piece.count, to: deputy,
+          tag: Self.valueTag + bucket, communicator)
+      }
+      valuesPosted[bucket] += 1
+      valueSendsInFlight.append(bucket)
+      moved = true
+    }
+    return moved
+  }
+
+  /// The turns of a bucket whose new values this rank has asked for.
+  private func turnOfReceives(_ bucket: Int) -> Int {
+    sumsPosted / buckets.count - (bucket < sumsPosted % buckets.count ? 0 : 1)
+  }
+}
+
+extension RequestList {
+  fileprivate mutating func send(
+    _ floats: UnsafeMutablePointer<Float>, count: Int, to rank: Int, tag: Int, _ communicator: Communicator
+  ) throws {
+    try post(floats, count: count, size: 4, communicator: communicator, "MPI_Isend") {
+      cnn_mpi_start_send($0, $1, cnn_mpi_float(), Int32(rank), Int32(tag), communicator.world, $2)
+    }
+  }
+
+  fileprivate mutating func receive(
+    _ floats: UnsafeMutablePointer<Float>, count: Int, from rank: Int, tag: Int, _ communicator: Communicator
+  ) throws {
+    try post(floats, count: count, size: 4, communicator: communicator, "MPI_Irecv") {
+      cnn_mpi_start_receive($0, $1, cnn_mpi_float(), Int32(rank), Int32(tag), communicator.world, $2)
+    }
+  }
+}

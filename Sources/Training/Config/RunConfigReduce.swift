@@ -1,0 +1,24 @@
+import Collectives
+import Tensors
+
+package struct ReduceConfig: Codable, Sendable, Equatable {
+  /// 0 for automatic.
+  package var bucketBytes = 0
+  package var sharedMemory = true
+
+  package init() {}
+
+  enum CodingKeys: String, CodingKey {
+    case bucketBytes = "bucket_bytes"
+    case sharedMemory = "shared_memory"
+  }
+
+  /// A chunk: the grain in which ranks own the flat buffer.
+  package static let smallestBucket = FlatLayout.chunk * MemoryLayout<Float>.stride
+
+  /// The buckets of a flat buffer whose statistics and metrics begin at `tail`.
+  func buckets(extent: Int, tail: Int, ranks: Int) -> Buckets {
+    let bytes = bucketBytes == 0 ? Buckets.automaticBytes(extent: extent, ranks: ranks) : bucketBytes
+    return Buckets(extent: extent, tail: tail, floats: bytes / MemoryLayout<Float>.stride, ranks: ranks)
+  }
+}
