@@ -26,6 +26,7 @@ final class RunCheckpoints {
   /// nil on the others. Collective.
   func save(_ state: CheckpointState, isBest: Bool) throws -> String? {
     let optimizer = job.step.optimizer
+    try job.step.gatherEvaluated()
     let slices = try job.communicator.gatherFloats(optimizer.stateOfSlice.flatMap { $0 })
     return try job.communicator.together {
       guard let store, let slices else { return nil }
@@ -45,9 +46,10 @@ final class RunCheckpoints {
       return Checkpoint.NamedArray(name: name, values: whole)
     }
     var state = state
-    state.weightsHash = "\(WeightsHash.of(job.step.values.pointer, layout: job.network.layout))"
+    state.weightsHash = "\(WeightsHash.of(job.step.evaluated.pointer, layout: job.network.layout))"
     return Checkpoint(
-      state: state, values: Array(job.step.values.values.prefix(extent)), optimizer: arrays)
+      state: state, values: Array(job.step.values.values.prefix(extent)),
+      averages: job.step.update.averages.map { Array($0.values.prefix(extent)) }, optimizer: arrays)
   }
 
   /// Loads the newest whole checkpoint on every rank; nil where the run has none yet. Collective.
@@ -60,10 +62,15 @@ final class RunCheckpoints {
     }
     let found = try job.communicator.fromCoordinator {
       if let state = loaded?.checkpoint.state { try check(state) }
-      return Found(state: loaded?.checkpoint.state, notices: loaded?.notices ?? [])
+      let state = loaded?.checkpoint.state
+      return Found(state: state, notices: (loaded?.notices ?? []) + (state.map(bindingNotices) ?? []))
     }
     guard let state = found.state else { return (nil, found.notices) }
-    try spread(loaded?.checkpoint.values)
+    try spread(loaded?.checkpoint.values, to: job.step.values)
+    if let averages = job.step.update.averages {
+      // A run that begins to average does so from where it stands.
+      try spread(loaded.map { $0.checkpoint.averages ?? $0.checkpoint.values }, to: averages)
+    }
     let buffer = FloatBuffer(count: job.network.layout.extent)
     var whole: [[Float]] = []
     for number in names.indices {
@@ -77,7 +84,7 @@ final class RunCheckpoints {
     return (state, found.notices)
   }
 
-  /// Puts the best weights in the place of the last, where an evaluation has found any. Collective.
+  /// Puts the best weights in the place of those that are evaluated, where an evaluation has found any. Collective.
   func loadBest() throws {
     struct Known: Codable { var isThere: Bool }
     let layout = job.network.layout
@@ -87,12 +94,23 @@ final class RunCheckpoints {
           ? nil : try CheckpointStore.weights(at: store.run + "/best", layout: layout).values
       }
     }
-    if try job.communicator.fromCoordinator({ Known(isThere: best != nil) }).isThere { try spread(best) }
+    if try job.communicator.fromCoordinator({ Known(isThere: best != nil) }).isThere {
+      try spread(best, to: job.step.evaluated)
+    }
   }
 
-  private func spread(_ values: [Float]?) throws {
-    if let values { job.step.values.pointer.update(from: values, count: values.count) }
-    try job.communicator.broadcastFloats(job.step.values, count: job.network.layout.extent)
+  private func spread(_ values: [Float]?, to buffer: FloatBuffer) throws {
+    if let values { buffer.pointer.update(from: values, count: values.count) }
+    try job.communicator.broadcastFloats(buffer, count: job.network.layout.extent)
+  }
+
+  /// What the bits depend on and is no longer as it was.
+  private func bindingNotices(_ state: CheckpointState) -> [String] {
+    job.place.binding.entries.compactMap { name, value in
+      guard let before = state.binding[name], before != value else { return nil }
+      return "the run was trained with \(name) \(before) and goes on with \(value): "
+        + "its weights will not be, bit for bit, those of a run without the change"
+    }
   }
 
   private func check(_ state: CheckpointState) throws(RunError) {

@@ -74,6 +74,9 @@ package struct StepBenchmark: Sendable {
     let sizes = order.microbatches(ofStep: 0).map(\.count)
     let network = try ModelZoo.network(model, input: input, options: .init(classes: classes)).fused()
     let team = ThreadTeam(count: placement.own.lanes)
+    let pinning = LanePinning(placement)
+    pinning.bind(team)
+    defer { pinning.release() }
     let step = try TrainingStep(
       network, initial: network.initialValues(seed: 0),
       settings: TrainingStep.Settings(

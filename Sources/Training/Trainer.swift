@@ -27,7 +27,7 @@ package final class Trainer {
     self.job = job
     self.sinks = sinks
     schedule = Schedule(
-      job.config.schedule, learningRate: job.config.optimizer.learningRate,
+      job.config.schedule, learningRate: job.config.scaledLearningRate,
       stepsPerEpoch: job.order.stepsPerEpoch,
       epochs: job.config.training.epochs)
     checkpoints = RunCheckpoints(job)
@@ -42,6 +42,8 @@ package final class Trainer {
     announce()
     let feed = StepFeed(job, firstStep: progress.step)
     defer { feed.stop() }
+    job.place.pinning.bind(job.place.team)
+    defer { job.place.pinning.release() }
     while true {
       let start = monotonicSeconds()
       let loaded = isOver ? nil : Result { try feed.next() }
@@ -99,6 +101,7 @@ package final class Trainer {
     var report: ClassificationReport?
     var isBest = false
     if !validation.isEmpty && (isLast || isDue(config.training.evaluateEvery, epoch + 1)) {
+      try job.step.gatherEvaluated()
       let evaluated = try evaluate(validation, named: "val")
       let value = evaluated.value(of: config.checkpoint.bestMetric)
       progress.best = progress.best.after(
@@ -130,7 +133,8 @@ package final class Trainer {
   /// The last checkpoint is written by `finishEpoch`; what remains is the test by the best weights.
   private func finish() throws -> RunSummary {
     let test = job.data.dataset.indices(of: .test)
-    let hash = WeightsHash.of(job.step.values.pointer, layout: job.network.layout)
+    try job.step.gatherEvaluated()
+    let hash = WeightsHash.of(job.step.evaluated.pointer, layout: job.network.layout)
     var report: ClassificationReport?
     if !test.isEmpty {
       try checkpoints.loadBest()
@@ -202,11 +206,12 @@ extension Trainer {
           stepsPerEpoch: job.order.stepsPerEpoch, firstStep: progress.step, batch: config.training.batch,
           microbatch: config.training.microbatch,
           places: job.place.placement.rows.map {
-            RunDescription.Place(rank: $0.rank, host: $0.host, cores: $0.cores, lanes: $0.lanes)
+            RunDescription.Place(
+              rank: $0.rank, host: $0.host, cores: $0.cores, lanes: $0.lanes, pinned: $0.pinned)
           },
           instructionSet: job.place.binding.entries[1].value, blasKernel: GEMM.kernelName)))
     for warning in job.place.placement.warnings + idleWarnings { tell(.warning(warning)) }
-    for notice in dataNotices { tell(.notice(notice)) }
+    for notice in dataNotices + rateNotices { tell(.notice(notice)) }
     for bad in data.leftOut { tell(.warning("left out \(bad.error)")) }
   }
 
@@ -219,6 +224,15 @@ extension Trainer {
       .map { "training.microbatch: \($0) would use all" } ?? "the batch is too small to use all"
     return [
       "\(lanes - microbatches) of \(lanes) lanes idle: a step has \(microbatches) microbatches; \(advice)"
+    ]
+  }
+
+  private var rateNotices: [String] {
+    let config = job.config
+    guard config.schedule.scaling != .none else { return [] }
+    return [
+      "learning rate \(config.optimizer.learningRate) for \(config.schedule.referenceBatch) images becomes "
+        + "\(config.scaledLearningRate) for \(config.training.batch)"
     ]
   }
 

@@ -63,11 +63,13 @@ package final class TrainingStep: @unchecked Sendable {
     package var wave: Int
     package var loss: SoftmaxCrossEntropy
     package var optimizer: OptimizerConfig
+    /// How much of a moving average of the values a step keeps; 0 for no average.
+    package var averageDecay: Double
     package var kernels: InstructionSet
 
     package init(
       layout: JobLayout, microbatchCounts: [Int], microbatch: Int, wave: Int, loss: SoftmaxCrossEntropy,
-      optimizer: OptimizerConfig, kernels: InstructionSet
+      optimizer: OptimizerConfig, averageDecay: Double = 0, kernels: InstructionSet
     ) {
       self.layout = layout
       self.microbatchCounts = microbatchCounts
@@ -75,6 +77,7 @@ package final class TrainingStep: @unchecked Sendable {
       self.wave = wave
       self.loss = loss
       self.optimizer = optimizer
+      self.averageDecay = averageDecay
       self.kernels = kernels
     }
   }
@@ -83,7 +86,7 @@ package final class TrainingStep: @unchecked Sendable {
   package let plan: Plan
   /// Parameters and running statistics; the metrics of the last step follow them.
   package let values: FloatBuffer
-  package let optimizer: Optimizer
+  package let update: WeightUpdate
   package let reducer: GradientReducer
   package let team: ThreadTeam
 
@@ -133,9 +136,10 @@ package final class TrainingStep: @unchecked Sendable {
       communicator, extent: values.count, kernels: settings.kernels, mode: mode)
     self.reducer = reducer
     reductionPlans = divisions.mapValues { reducer.plan(for: $0.division) }
-    optimizer = Optimizer(
-      settings.optimizer, layout: network.layout, slice: reducer.slice.clamped(to: 0..<network.layout.extent),
-      kernels: settings.kernels)
+    update = WeightUpdate(
+      settings.optimizer, averageDecay: settings.averageDecay, layout: network.layout,
+      slice: reducer.slice.clamped(to: 0..<network.layout.extent), values: values, communicator: communicator,
+      team: team, kernels: settings.kernels)
     momenta = network.nodes.flatMap { node in
       node.statistics.map { _ in Double((node.layer as? BatchNorm2d)?.momentum ?? 0) }
     }
@@ -172,7 +176,7 @@ package final class TrainingStep: @unchecked Sendable {
     let roots = division.merge.results.map { partials[$0.partial].sums.pointer }
     sums = roots.first ?? idleSums.pointer
     try reducer.reduceScatter(roots, plan: reductionPlan(batch.microbatches), into: sums)
-    update(batch, learningRate: learningRate)
+    try updateSlice(batch, learningRate: learningRate)
     try reducer.allGather(values.pointer)
     let metrics = values.pointer + network.layout.extent
     guard metrics[0].isFinite else {
@@ -222,24 +226,32 @@ package final class TrainingStep: @unchecked Sendable {
   }
 
   /// Updates this rank's slice of the values from the same slice of the sums.
-  private func update(_ batch: StepBatch, learningRate: Double) {
-    team.run { [self] lane in
-      optimizer.step(
-        values: values.pointer, gradients: sums, range: share(of: optimizer.slice, lane: lane),
-        learningRate: learningRate, stepNumber: batch.step + 1)
-    }
+  private func updateSlice(_ batch: StepBatch, learningRate: Double) throws {
+    try update.apply(
+      values: values.pointer, gradients: sums, learningRate: learningRate, stepNumber: batch.step + 1)
     RunningStatistics.update(
       values: values.pointer, sums: sums, images: batch.images, momenta: momenta, layout: network.layout,
       slice: optimizer.slice, kernels: settings.kernels)
+    update.followValues(values.pointer)
     let metrics = network.layout.extent..<(network.layout.extent + GradientSlots.metricsCount)
     for position in metrics.clamped(to: reducer.slice) { values[position] = sums[position] }
   }
 
   /// A lane's part of a range that begins on a chunk border, in whole chunks.
   private func share(of range: Range<Int>, lane: Int) -> Range<Int> {
-    let chunks = (range.count + FlatLayout.chunk - 1) / FlatLayout.chunk
-    let first = range.lowerBound + chunks * lane / team.count * FlatLayout.chunk
-    let last = range.lowerBound + chunks * (lane + 1) / team.count * FlatLayout.chunk
-    return first..<min(last, range.upperBound)
+    ChunkShare.of(range, member: lane, of: team.count)
+  }
+}
+
+extension TrainingStep {
+  package var optimizer: Optimizer { update.optimizer }
+
+  /// What is evaluated and saved as the weights: the moving average where one is kept, else the values.
+  package var evaluated: FloatBuffer { update.averages ?? values }
+
+  /// Completes `evaluated` on every rank. Collective.
+  package func gatherEvaluated() throws {
+    guard let averages = update.averages else { return }
+    try reducer.allGather(averages.pointer)
   }
 }
