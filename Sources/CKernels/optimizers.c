@@ -1,5 +1,7 @@
 #include "optimizers.h"
 
+#include "optimizer_terms.h"
+
 #define KERNEL_BODY "optimizers_body.h"
 #include "each_isa.h"
 

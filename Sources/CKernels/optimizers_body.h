@@ -1,18 +1,6 @@
 // Each optimizer is written once, for 16 elements; the last few of a range pass through copies on the
 // stack, so that they see the same operations.
 
-// gradient + l1 · sign(w) + weight_decay · w, in the order in which PyTorch meets the terms.
-#define PENALISED(g, w, l1, weight_decay)                                                        \
-  ({                                                                                             \
-    const f32x16 w_ = (w), l1_ = (f32x16)(l1);                                                   \
-    const i32x16 up_ = w_ > 0.0f, down_ = w_ < 0.0f;                                             \
-    const f32x16 sign_ = (f32x16)((up_ & (i32x16)l1_) | (down_ & (i32x16)-l1_));                 \
-    ((g) + sign_) + (weight_decay)*w_;                                                           \
-  })
-
-// a + t · (b − a), from the end that rounds better, as PyTorch's lerp.
-#define LERP(a, b, t) ((t) < 0.5f ? (a) + (t) * ((b) - (a)) : (b) - ((b) - (a)) * (1.0f - (t)))
-
 CNN_INLINE void ISA(sgd_16)(float *w, const float *gradient, float *b, const cnn_sgd *s) {
   const f32x16 w0 = LOAD(w);
   const f32x16 g = PENALISED(LOAD(gradient), w0, s->l1, s->weight_decay);
@@ -105,6 +93,3 @@ static void ISA(optimizer_running)(float *running, const float *sum, double imag
   for (size_t i = 0; i < count; i++)
     running[i] = (float)((1.0 - momentum) * (double)running[i] + momentum * ((double)sum[i] / images));
 }
-
-#undef PENALISED
-#undef LERP

@@ -27,7 +27,8 @@ struct BenchStepCommand: ParsableCommand {
   @Option(help: "Images in a microbatch.") var microbatch = 16
   @Option(help: "Threads that compute in each rank; 0 for the rank's share of the cores.") var lanes = 1
   @Option(help: "Microbatches in flight in a lane; 0 for all of a step.") var wave = 0
-  @Option(help: "The optimizer: sgd, adam, adamw or rmsprop.") var optimizer = OptimizerConfig.Name.sgd
+  @Option(help: "The optimizer: sgd, adam, adamw, rmsprop, lars or lamb.") var optimizer = OptimizerConfig
+    .Name.sgd
   @Option(help: "How long to measure, in seconds.") var seconds = 6.0
   @Flag(help: "Print one JSON object instead of text.") var json = false
 

@@ -16,6 +16,8 @@ package struct Buckets: Hashable, Sendable {
 
   /// MPI promises tags up to 32,767, and a message has its bucket's tag.
   private static let most = 4096
+  /// Floats within a bucket can be counted by a C int.
+  private static let largest = 1 << 28
 
   /// Cuts `extent` floats, a multiple of `FlatLayout.chunk`, into buckets of `floats` (rounded up to
   /// chunks); no bucket crosses `tail`, where running statistics and metrics begin.
@@ -27,7 +29,7 @@ package struct Buckets: Hashable, Sendable {
       tail >= 0 && tail <= extent && tail % chunk == 0,
       "a tail expects a chunk border in 0 ... \(extent), got \(tail)")
     precondition(floats > 0 && ranks > 0, "buckets expect a size and ranks, got \(floats) floats, \(ranks)")
-    let size = max(floats, (extent + Self.most - 3) / (Self.most - 2))
+    let size = max(min(floats, Self.largest), (extent + Self.most - 3) / (Self.most - 2))
     let step = (size + chunk - 1) / chunk * chunk
     func cut(_ range: Range<Int>) -> [Range<Int>] {
       stride(from: range.upperBound, to: range.lowerBound, by: -step).map {

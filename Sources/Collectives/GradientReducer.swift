@@ -350,6 +350,23 @@ extension GradientReducer {
   }
 }
 
+// What is no gradient.
+extension GradientReducer {
+  /// Fills in the other ranks' pieces of a flat buffer of which this rank has its own. Collective, between
+  /// two turns; waits.
+  package func gather(_ buffer: FloatBuffer) throws {
+    guard communicator.size > 1 else { return }
+    for (bucket, range) in buckets.ranges.enumerated() {
+      let pieces = (0..<communicator.size).map { buckets.piece(bucket, of: $0) }
+      try communicator.check(
+        cnn_mpi_all_gather_in_place(
+          buffer.pointer + range.lowerBound, pieces.map { Int32($0.count) },
+          pieces.map { Int32($0.lowerBound - range.lowerBound) }, cnn_mpi_float(), communicator.world),
+        "MPI_Allgatherv")
+    }
+  }
+}
+
 // The negative control.
 extension GradientReducer {
   private func anyOrderSums(_ plan: ExchangePlan) -> UnsafeMutablePointer<Float> {

@@ -14,9 +14,12 @@ package struct Placement: Sendable {
     /// One CPU for each physical core of the rank's share.
     package let cores: [Int]
     package let lanes: Int
+    /// Whether each lane stays on a core of its own.
+    package let pinned: Bool
 
-    package init(rank: Int, host: String, node: Int, cores: [Int], lanes: Int) {
+    package init(rank: Int, host: String, node: Int, cores: [Int], lanes: Int, pinned: Bool) {
       (self.rank, self.host, self.node, self.cores, self.lanes) = (rank, host, node, cores, lanes)
+      self.pinned = pinned
     }
   }
 
@@ -28,23 +31,26 @@ package struct Placement: Sendable {
   package let own: Row
   /// All CPUs of this rank's share, hardware threads included: for threads that aren't lanes.
   package let cpus: [Int]
-  private let pins: Bool
 
-  /// Agrees on the cores of all ranks; `lanes` is the number of lanes that the user wants in this rank.
-  /// Collective, from the main thread, before any thread is bound.
-  package static func establish(_ communicator: Communicator, lanes: Int? = nil) throws -> Placement {
+  /// Agrees on the cores of all ranks; `lanes` is the number of lanes that the user wants in this rank,
+  /// `pin` whether they may be bound to cores. Collective, from the main thread, before any thread is bound.
+  package static func establish(
+    _ communicator: Communicator, lanes: Int? = nil, pin: Bool = true
+  ) throws -> Placement {
     let all = try communicator.allGather(RankReport.ofThisProcess(lanes: lanes).encoded)
     return Placement(
       reports: all.map { RankReport(decoding: $0) }, places: communicator.places, rank: communicator.rank,
-      launched: communicator.usesMPI)
+      launched: communicator.usesMPI, pin: pin)
   }
 
   /// The placement that follows from what all ranks report; `launched` where a launcher started them,
   /// which may have bound them.
-  package init(reports: [RankReport], places: [Communicator.Place], rank: Int, launched: Bool) {
+  package init(
+    reports: [RankReport], places: [Communicator.Place], rank: Int, launched: Bool, pin: Bool = true
+  ) {
     var rows: [Row?] = Array(repeating: nil, count: reports.count)
     var warnings: [String] = []
-    var (ownCPUs, ownPins) = ([Int](), false)
+    var ownCPUs: [Int] = []
     for node in 0...(places.map(\.node).max() ?? 0) {
       let ranks = places.indices.filter { places[$0].node == node }.sorted {
         places[$0].localRank < places[$1].localRank
@@ -57,7 +63,12 @@ package struct Placement: Sendable {
         let firstCPUs = cores.map { core in report.cpus.filter { $0.core == core }.map(\.id).min() ?? core }
         let usable = min(cores.count, limit ?? cores.count)
         let lanes = report.lanes ?? usable
-        rows[member] = Row(rank: member, host: report.host, node: node, cores: firstCPUs, lanes: lanes)
+        // Bind a lane to a core only where the share is the rank's own and is filled: another process may
+        // use what is left, and a time limit does not say which cores.
+        let shared = shares.enumerated().contains { $0 != place && !Set($1).isDisjoint(with: cores) }
+        rows[member] = Row(
+          rank: member, host: report.host, node: node, cores: firstCPUs, lanes: lanes,
+          pinned: pin && lanes == cores.count && !shared && usable == cores.count)
         if lanes > usable {
           let why =
             usable < cores.count ? "CPU time for \(usable)" : "\(usable) core\(usable == 1 ? "" : "s")"
@@ -65,10 +76,6 @@ package struct Placement: Sendable {
         }
         if member == rank {
           ownCPUs = report.cpus.filter { cores.contains($0.core) }.map(\.id)
-          // Bind a lane to a core only where the share is this rank's own and is filled: another
-          // process may use what is left, and a time limit does not say which cores.
-          let shared = shares.enumerated().contains { $0 != place && !Set($1).isDisjoint(with: cores) }
-          ownPins = lanes == cores.count && !shared && usable == cores.count
         }
       }
       if launched { warnings += Self.bindingWarnings(ranks, shares, reports) }
@@ -76,7 +83,7 @@ package struct Placement: Sendable {
     self.rows = rows.compactMap { $0 }
     self.warnings = warnings
     own = self.rows[rank]
-    (cpus, pins) = (ownCPUs, ownPins)
+    cpus = ownCPUs
   }
 
   /// The number of lanes of each rank, by world rank: what `WorkDivision` takes.
@@ -84,7 +91,7 @@ package struct Placement: Sendable {
 
   /// The CPU that a lane of this rank should be bound to (`CPUAffinity.bindCallingThread`); nil where
   /// the system had better choose.
-  package func cpu(ofLane lane: Int) -> Int? { pins ? own.cores[lane] : nil }
+  package func cpu(ofLane lane: Int) -> Int? { own.pinned ? own.cores[lane] : nil }
 
   /// The whole CPUs that a member of `ranks` may use of a limit that it shares with others.
   private static func quotaShare(of rank: Int, among ranks: [Int], _ reports: [RankReport]) -> Int? {

@@ -11,12 +11,16 @@ package enum RunText {
         + "validate, \(Figures.grouped(run.testImages)) to test",
       "\(run.epochs) epochs of \(run.stepsPerEpoch) steps; batch \(run.batch) in microbatches of \(run.microbatch)",
     ]
-    let header = ["rank", "host", "cores", "lanes"]
+    // All ranks have the same instruction set and BLAS kernel, or the job would have been refused.
+    let header = ["rank", "host", "cores", "lanes", "pinned", "kernels", "OpenBLAS"]
     let rows = run.places.map { place in
-      ["\(place.rank)", place.host, Figures.ranges(place.cores), "\(place.lanes)"]
+      [
+        "\(place.rank)", place.host, Figures.ranges(place.cores), "\(place.lanes)",
+        place.pinned ? "yes" : "no",
+        run.instructionSet, run.blasKernel,
+      ]
     }
     lines += TextTable.text([header] + rows).split(separator: "\n").map(String.init)
-    lines.append("kernels \(run.instructionSet), OpenBLAS \(run.blasKernel)")
     lines.append("run directory \(run.directory)")
     if run.firstStep > 0 { lines.append("going on from step \(run.firstStep)") }
     return lines

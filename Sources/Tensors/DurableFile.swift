@@ -18,11 +18,13 @@ package struct FileError: Error, CustomStringConvertible {
   package var description: String { "\(path): \(problem)" }
 }
 
-/// Files that are on the disk, whole, when a call returns.
+/// Files that are whole when a call returns, and on the disk unless the caller can do without.
 package enum DurableFile {
-  /// Writes `bytes` to a new or emptied file and waits for the disk. The caller renames it into place
-  /// where readers must never see half a file (`replace` does both).
-  package static func write(_ bytes: [UInt8], to path: String) throws(FileError) {
+  /// Writes `bytes` to a new or emptied file and waits for the disk, unless told not to. The caller
+  /// renames it into place where readers must never see half a file (`replace` does both).
+  package static func write(
+    _ bytes: [UInt8], to path: String, waitingForDisk: Bool = true
+  ) throws(FileError) {
     let file = open(path, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0o644)
     guard file >= 0 else { throw FileError(path: path, cannot: "create") }
     var written = 0
@@ -38,7 +40,7 @@ package enum DurableFile {
       }
       written += count
     }
-    guard fsync(file) == 0 else {
+    guard !waitingForDisk || fsync(file) == 0 else {
       let error = FileError(path: path, cannot: "flush to disk")
       close(file)
       throw error

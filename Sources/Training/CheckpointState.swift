@@ -62,6 +62,8 @@ package struct Checkpoint: Equatable, Sendable {
   package var state: CheckpointState
   /// The flat values: parameters and running statistics (`layout.extent` floats).
   package var values: [Float]
+  /// Their moving average (`ema.decay`); nil where none is kept.
+  package var averages: [Float]?
   /// What the optimizer remembers, by `Optimizer.stateNames`, each of `layout.extent` floats.
   package var optimizer: [NamedArray]
 
@@ -75,9 +77,12 @@ package struct Checkpoint: Equatable, Sendable {
     }
   }
 
-  package init(state: CheckpointState, values: [Float], optimizer: [NamedArray]) {
+  package init(
+    state: CheckpointState, values: [Float], averages: [Float]? = nil, optimizer: [NamedArray]
+  ) {
     self.state = state
     self.values = values
+    self.averages = averages
     self.optimizer = optimizer
   }
 }

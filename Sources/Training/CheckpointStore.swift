@@ -9,6 +9,8 @@ import Tensors
 package struct CheckpointStore: Sendable {
   package enum FileName {
     package static let weights = "weights.safetensors"
+    /// Beside a moving average, which then stands in `weights`: what training goes on from.
+    static let unaveraged = "unaveraged.safetensors"
     static let optimizer = "optimizer.safetensors"
     static let state = "state.json"
     static let checksums = "checksums.txt"
@@ -89,13 +91,17 @@ extension CheckpointStore {
     let state = checkpoint.state
     let encoder = JSONEncoder()
     encoder.outputFormatting = [.prettyPrinted, .sortedKeys, .withoutEscapingSlashes]
-    let weights = CheckpointArrays.weights(
-      checkpoint.values, layout: layout, step: state.step, model: state.model, classes: state.classes)
-    let files = [
-      (FileName.weights, weights.encoded()),
+    func weights(_ values: [Float]) -> [UInt8] {
+      CheckpointArrays.weights(
+        values, layout: layout, step: state.step, model: state.model, classes: state.classes
+      ).encoded()
+    }
+    var files = [
+      (FileName.weights, weights(checkpoint.averages ?? checkpoint.values)),
       (FileName.optimizer, CheckpointArrays.optimizer(checkpoint.optimizer, layout: layout).encoded()),
       (FileName.state, Array(try encoder.encode(state)) + [UInt8(ascii: "\n")]),
     ]
+    if checkpoint.averages != nil { files.append((FileName.unaveraged, weights(checkpoint.values))) }
     for (name, bytes) in files { try DurableFile.write(bytes, to: "\(path)/\(name)") }
     let lines = files.map { name, bytes in "\(bytes.withUnsafeBytes { ContentHash($0) })  \(name)\n" }
     try DurableFile.write(Array(lines.joined().utf8), to: "\(path)/\(FileName.checksums)")
@@ -151,10 +157,16 @@ extension CheckpointStore {
 
   /// Reads a checkpoint that `verify` has found whole.
   private func load(_ path: String, states: [String]) throws -> Checkpoint {
-    let weights = try Safetensors.Reader(path: "\(path)/\(FileName.weights)")
+    func weights(_ name: String) throws -> [Float] {
+      try CheckpointArrays.weights(in: Safetensors.Reader(path: "\(path)/\(name)"), layout: layout)
+    }
+    let evaluated = try weights(FileName.weights)
+    let unaveraged =
+      DirectoryTree.exists("\(path)/\(FileName.unaveraged)") ? try weights(FileName.unaveraged) : nil
     let optimizer = try Safetensors.Reader(path: "\(path)/\(FileName.optimizer)")
     return Checkpoint(
-      state: try Self.state(of: path), values: try CheckpointArrays.weights(in: weights, layout: layout),
+      state: try Self.state(of: path), values: unaveraged ?? evaluated,
+      averages: unaveraged == nil ? nil : evaluated,
       optimizer: try CheckpointArrays.optimizer(in: optimizer, states: states, layout: layout))
   }
 
@@ -195,7 +207,7 @@ extension CheckpointStore {
       }
       expected[String(parts[1])] = String(parts[0])
     }
-    for name in FileName.all {
+    for name in FileName.all + expected.keys.filter({ $0 == FileName.unaveraged }) {
       let file = "\(path)/\(name)"
       guard let wanted = expected[name] else {
         throw CheckpointError(path: list, problem: "damaged: lacks \(name)")

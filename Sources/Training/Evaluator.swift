@@ -15,11 +15,13 @@ package struct Evaluator {
   private let microbatch: Int
   private let lanes: Int
   private let threads: Int
+  /// What lane 0 is bound by while the images are evaluated, if anything.
+  private let pinning: LanePinning?
 
   package init(
     inference: Inference, source: any ImageSource, pipeline: ImagePipeline, communicator: Communicator,
     microbatch: Int,
-    lanes: Int, threads: Int
+    lanes: Int, threads: Int, pinning: LanePinning? = nil
   ) {
     self.inference = inference
     self.source = source
@@ -28,6 +30,7 @@ package struct Evaluator {
     self.microbatch = microbatch
     self.lanes = lanes
     self.threads = threads
+    self.pinning = pinning
   }
 
   /// The class probabilities of the images numbered `samples` in the source, (N, K) row by row, on rank 0;
@@ -40,9 +43,7 @@ package struct Evaluator {
     let own = (mine.last?.upperBound ?? 0) - (mine.first?.lowerBound ?? 0)
     var rows: [Float] = []
     rows.reserveCapacity(own * inference.network.classes)
-    let prefetcher = Prefetcher(
-      source: source, pipeline: pipeline, microbatch: microbatch, threads: threads, stepsAhead: 3
-    ) { [mine, lanes] step in
+    let requests = { @Sendable [mine, lanes] (step: Int) -> [MicrobatchRequest]? in
       let part = mine.dropFirst(step * lanes).prefix(lanes)
       if part.isEmpty { return nil }
       return part.map { positions in
@@ -51,6 +52,12 @@ package struct Evaluator {
           labels: Array(repeating: 0, count: positions.count), augment: false)
       }
     }
+    func start() -> Prefetcher {
+      Prefetcher(
+        source: source, pipeline: pipeline, microbatch: microbatch, threads: threads, stepsAhead: 3,
+        requests: requests)
+    }
+    let prefetcher = pinning?.startingOthers(start) ?? start()
     var done = 0
     try communicator.together {
       while let step = try prefetcher.next() {

@@ -2,8 +2,9 @@ import CKernels
 import Glibc
 import Tensors
 
-/// Turns mean gradients into new weights, by PyTorch's formulas, on slices of the flat buffers: each
-/// rank updates only the slices that it owns (a piece of every bucket), and keeps the state of those alone.
+/// Turns mean gradients into new weights, by PyTorch's formulas or those of the papers, on slices of the flat
+/// buffers: each rank updates only the slices that it owns (a piece of every bucket), and keeps the state of
+/// those alone.
 ///
 /// Every element is worked out for itself, so neither the slices nor the instruction set change a bit.
 /// The buffers' ownership rule holds (`FloatBuffer`): threads may update disjoint ranges side by side.
@@ -38,8 +39,8 @@ package final class Optimizer: Sendable {
   /// What the optimizer remembers of each weight, by PyTorch's names.
   package static func stateNames(of config: OptimizerConfig) -> [String] {
     switch config.name {
-    case .sgd: config.momentum == 0 ? [] : ["momentum_buffer"]
-    case .adam, .adamw: ["exp_avg", "exp_avg_sq"]
+    case .sgd, .lars: config.momentum == 0 ? [] : ["momentum_buffer"]
+    case .adam, .adamw, .lamb: ["exp_avg", "exp_avg_sq"]
     case .rmsprop:
       ["square_avg"] + (config.centered ? ["grad_avg"] : [])
         + (config.momentum == 0 ? [] : ["momentum_buffer"])
@@ -48,48 +49,47 @@ package final class Optimizer: Sendable {
 
   package var stateNames: [String] { Self.stateNames(of: config) }
 
-  /// Updates all slices; see below.
-  package func step(
-    values: UnsafeMutablePointer<Float>, gradients: UnsafePointer<Float>, learningRate: Double,
-    stepNumber: Int
-  ) {
-    for slice in slices {
-      step(
-        values: values, gradients: gradients, range: slice, learningRate: learningRate,
-        stepNumber: stepNumber)
-    }
-  }
-
   /// Updates the parameters in `range`, a part of a slice. `values` and `gradients` are the flat buffers, of
   /// which only `range` is touched; `gradients` holds the mean gradient. `stepNumber` counts from 1. The
   /// running statistics are left alone: see `RunningStatistics`.
+  ///
+  /// LARS and LAMB need the trust ratio of each of `layout.parameters` (1 where there is none), and LAMB's
+  /// moments have taken in the gradients before: see `WeightUpdate`.
   package func step(
     values: UnsafeMutablePointer<Float>, gradients: UnsafePointer<Float>, range: Range<Int>,
-    learningRate: Double, stepNumber: Int
+    learningRate: Double,
+    stepNumber: Int, trust: [Double] = []
   ) {
-    guard !range.isEmpty else { return }
-    guard let number = slices.firstIndex(where: { $0.contains(range.lowerBound) }),
-      range.upperBound <= slices[number].upperBound
-    else { preconditionFailure("an optimizer of \(slices) can't update \(range)") }
     precondition(stepNumber > 0, "steps count from 1, got \(stepNumber)")
-    let shift = offsets[number] - slices[number].lowerBound
-    for parameter in layout.parameters where parameter.range.overlaps(range) {
+    for (index, parameter) in layout.parameters.enumerated() where parameter.range.overlaps(range) {
       let part = parameter.range.clamped(to: range)
-      let decays = parameter.role == .weight || config.decayBiasesAndNorms
       update(
-        part, states: state.map { $0.pointer + part.lowerBound + shift }, values: values + part.lowerBound,
-        gradient: gradients + part.lowerBound, decays: decays, learningRate: learningRate,
-        stepNumber: stepNumber)
+        part, of: parameter, values: values + part.lowerBound, gradient: gradients + part.lowerBound,
+        learningRate: learningRate, stepNumber: stepNumber, trust: trust.isEmpty ? 1 : trust[index])
     }
   }
 
+  /// How strongly weights of this kind are pulled to zero: weight decay and L1.
+  func penalties(of parameter: FlatLayout.Entry) -> (decay: Double, l1: Float) {
+    let decays = parameter.role == .weight || config.decayBiasesAndNorms
+    return decays ? (config.weightDecay, Float(config.l1)) : (0, 0)
+  }
+
+  private func states(of part: Range<Int>) -> [UnsafeMutablePointer<Float>] {
+    guard let number = slices.firstIndex(where: { $0.contains(part.lowerBound) }),
+      part.upperBound <= slices[number].upperBound
+    else { preconditionFailure("an optimizer of \(slices) can't update \(part)") }
+    return state.map { $0.pointer + (offsets[number] + part.lowerBound - slices[number].lowerBound) }
+  }
+
   private func update(
-    _ part: Range<Int>, states: [UnsafeMutablePointer<Float>], values: UnsafeMutablePointer<Float>,
-    gradient: UnsafePointer<Float>, decays: Bool, learningRate: Double, stepNumber: Int
+    _ part: Range<Int>, of parameter: FlatLayout.Entry, values: UnsafeMutablePointer<Float>,
+    gradient: UnsafePointer<Float>, learningRate: Double, stepNumber: Int, trust: Double
   ) {
     let table = cnn_optimizer_kernels_for(kernels.kernelTable).pointee
-    let decay = decays ? config.weightDecay : 0
-    let l1 = Float(decays ? config.l1 : 0)
+    let layerwise = cnn_layerwise_kernels_for(kernels.kernelTable).pointee
+    let states = states(of: part)
+    let (decay, l1) = penalties(of: parameter)
     switch config.name {
     case .sgd:
       let settings = cnn_sgd(
@@ -116,7 +116,44 @@ package final class Optimizer: Sendable {
       let mean = config.centered ? states[1] : nil
       let buffer = config.momentum == 0 ? nil : states.last
       table.rmsprop(values, gradient, states[0], mean, buffer, settings, part.count)
+    case .lars:
+      let settings = cnn_lars(
+        rate: Float(learningRate * trust), momentum: Float(config.momentum), weight_decay: Float(decay),
+        l1: l1)
+      layerwise.lars(values, gradient, states.first, settings, part.count)
+    case .lamb:
+      layerwise.lamb(
+        values, states[0], states[1], lamb(parameter, stepNumber: stepNumber), Float(learningRate * trust),
+        part.count)
     }
+  }
+
+  private func lamb(_ parameter: FlatLayout.Entry, stepNumber: Int) -> cnn_lamb {
+    let (decay, l1) = penalties(of: parameter)
+    return cnn_lamb(
+      weight_decay: Float(decay), l1: l1, one_minus_beta1: Float(1 - config.beta1),
+      beta2: Float(config.beta2),
+      one_minus_beta2: Float(1 - config.beta2), correction1: Float(1 - pow(config.beta1, Double(stepNumber))),
+      root_correction2: Float((1 - pow(config.beta2, Double(stepNumber))).squareRoot()),
+      epsilon: Float(config.epsilon))
+  }
+
+  /// LAMB's first half: the moments of `part`, which lies in `parameter`, take in its gradient. Σ of the
+  /// squares of the weights and of their update before the rate.
+  func takeMoments(
+    _ part: Range<Int>, of parameter: FlatLayout.Entry, values: UnsafePointer<Float>,
+    gradients: UnsafePointer<Float>, stepNumber: Int
+  ) -> (weights: Double, update: Double) {
+    precondition(config.name == .lamb, "moments apart from the update are lamb's, not \(config.name)'s")
+    let states = states(of: part)
+    var sums = (0.0, 0.0)
+    withUnsafeMutableBytes(of: &sums) { sums in
+      cnn_layerwise_kernels_for(kernels.kernelTable).pointee.lamb_moments(
+        values + part.lowerBound, gradients + part.lowerBound, states[0], states[1],
+        lamb(parameter, stepNumber: stepNumber), sums.assumingMemoryBound(to: Double.self).baseAddress,
+        part.count)
+    }
+    return (sums.0, sums.1)
   }
 }
 

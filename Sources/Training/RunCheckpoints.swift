@@ -49,9 +49,10 @@ final class RunCheckpoints {
       return Checkpoint.NamedArray(name: name, values: whole)
     }
     var state = state
-    state.weightsHash = "\(WeightsHash.of(job.step.values.pointer, layout: job.network.layout))"
+    state.weightsHash = "\(WeightsHash.of(job.step.evaluated.pointer, layout: job.network.layout))"
     return Checkpoint(
-      state: state, values: Array(job.step.values.values.prefix(extent)), optimizer: arrays)
+      state: state, values: Array(job.step.values.values.prefix(extent)),
+      averages: job.step.update.averages.map { Array($0.values.prefix(extent)) }, optimizer: arrays)
   }
 
   /// Loads the newest whole checkpoint on every rank; nil where the run has none yet. Collective.
@@ -64,10 +65,17 @@ final class RunCheckpoints {
     }
     let found = try job.communicator.fromCoordinator {
       if let state = loaded?.checkpoint.state { try check(state) }
-      return Found(state: loaded?.checkpoint.state, notices: loaded?.notices ?? [])
+      let state = loaded?.checkpoint.state
+      return Found(state: state, notices: (loaded?.notices ?? []) + (state.map(bindingNotices) ?? []))
     }
     guard let state = found.state else { return (nil, found.notices) }
-    try spread(loaded?.checkpoint.values)
+    try spread(loaded?.checkpoint.values) { try job.step.replaceValues(with: $0) }
+    if job.step.update.averages != nil {
+      // A run that begins to average does so from where it stands.
+      try spread(loaded.map { $0.checkpoint.averages ?? $0.checkpoint.values }) {
+        try job.step.replaceEvaluated(with: $0)
+      }
+    }
     let buffer = FloatBuffer(count: job.network.layout.extent)
     var whole: [[Float]] = []
     for number in names.indices {
@@ -81,7 +89,7 @@ final class RunCheckpoints {
     return (state, found.notices)
   }
 
-  /// Puts the best weights in the place of the last, where an evaluation has found any. Collective.
+  /// Puts the best weights in the place of those that are evaluated, where an evaluation has found any. Collective.
   func loadBest() throws {
     struct Known: Codable { var isThere: Bool }
     let layout = job.network.layout
@@ -91,14 +99,25 @@ final class RunCheckpoints {
           ? nil : try CheckpointStore.weights(at: store.run + "/best", layout: layout).values
       }
     }
-    if try job.communicator.fromCoordinator({ Known(isThere: best != nil) }).isThere { try spread(best) }
+    if try job.communicator.fromCoordinator({ Known(isThere: best != nil) }).isThere {
+      try spread(best) { try job.step.replaceEvaluated(with: $0) }
+    }
   }
 
-  private func spread(_ values: [Float]?) throws {
+  private func spread(_ values: [Float]?, _ take: (FloatBuffer) throws -> Void) throws {
     let buffer = FloatBuffer(count: job.network.layout.extent)
     if let values { buffer.pointer.update(from: values, count: values.count) }
     try job.communicator.broadcastFloats(buffer, count: buffer.count)
-    try job.step.replaceValues(with: buffer)
+    try take(buffer)
+  }
+
+  /// What the bits depend on and is no longer as it was.
+  private func bindingNotices(_ state: CheckpointState) -> [String] {
+    job.place.binding.entries.compactMap { name, value in
+      guard let before = state.binding[name], before != value else { return nil }
+      return "the run was trained with \(name) \(before) and goes on with \(value): "
+        + "its weights will not be, bit for bit, those of a run without the change"
+    }
   }
 
   private func check(_ state: CheckpointState) throws(RunError) {

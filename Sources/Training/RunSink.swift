@@ -24,6 +24,8 @@ package struct RunDescription: Codable, Sendable {
     package var host: String
     package var cores: [Int]
     package var lanes: Int
+    /// Whether each lane stays on a core of its own.
+    package var pinned: Bool
   }
 
   package var directory: String

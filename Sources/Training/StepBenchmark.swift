@@ -36,18 +36,24 @@ package struct StepBenchmark: Sendable {
     package let benchmark: StepBenchmark
     package let ranks: Int
     package let lanes: Int
-    package let steps: Int
-    package let medianSeconds: Double
+    /// Of each step, in their order.
+    package let stepSeconds: [Double]
     package let blasKernel: String
 
+    package var medianSeconds: Double { stepSeconds.sorted()[stepSeconds.count / 2] }
+    package var meanSeconds: Double { stepSeconds.reduce(0, +) / Double(stepSeconds.count) }
+    /// Of the median step.
     package var imagesPerSecond: Double { Double(benchmark.batch) / medianSeconds }
+    /// Of all steps together, with what disturbed them: what a job gets.
+    package var meanImagesPerSecond: Double { Double(benchmark.batch) / meanSeconds }
 
     package var text: String {
       let milliseconds = (medianSeconds * 1e5).rounded() / 100
       return """
         \(benchmark.model) \(benchmark.input), batch \(benchmark.batch) in microbatches of \(benchmark.microbatch), \
         \(ranks) rank(s) × \(lanes) lane(s), \(benchmark.kernels), \(blasKernel)
-        median of \(steps) steps: \(milliseconds) ms, \((imagesPerSecond * 10).rounded() / 10) images/s
+        median of \(stepSeconds.count) steps: \(milliseconds) ms, \((imagesPerSecond * 10).rounded() / 10) images/s \
+        (over all steps \((meanImagesPerSecond * 10).rounded() / 10))
         """
     }
 
@@ -55,7 +61,8 @@ package struct StepBenchmark: Sendable {
       """
       {"model": "\(benchmark.model)", "batch": \(benchmark.batch), "microbatch": \(benchmark.microbatch), \
       "ranks": \(ranks), "lanes": \(lanes), "isa": "\(benchmark.kernels)", "blas": "\(blasKernel)", \
-      "steps": \(steps), "step_seconds": \(medianSeconds), "images_per_second": \(imagesPerSecond)}
+      "steps": \(stepSeconds.count), "step_seconds": \(medianSeconds), "images_per_second": \(imagesPerSecond), \
+      "mean_images_per_second": \(meanImagesPerSecond), "all_step_seconds": \(stepSeconds)}
       """
     }
   }
@@ -67,6 +74,9 @@ package struct StepBenchmark: Sendable {
     let sizes = order.microbatches(ofStep: 0).map(\.count)
     let network = try ModelZoo.network(model, input: input, options: .init(classes: classes)).fused()
     let team = ThreadTeam(count: placement.own.lanes)
+    let pinning = LanePinning(placement)
+    pinning.bind(team)
+    defer { pinning.release() }
     let step = try TrainingStep(
       network, initial: network.initialValues(seed: 0),
       settings: TrainingStep.Settings(
@@ -97,10 +107,9 @@ package struct StepBenchmark: Sendable {
         break
       }
     }
-    times.sort()
     return Report(
-      benchmark: self, ranks: communicator.size, lanes: placement.own.lanes, steps: times.count,
-      medianSeconds: times[times.count / 2], blasKernel: GEMM.kernelName)
+      benchmark: self, ranks: communicator.size, lanes: placement.own.lanes, stepSeconds: times,
+      blasKernel: GEMM.kernelName)
   }
 
   private func randomMicrobatch(images: Int, firstPosition: Int) -> LoadedMicrobatch {

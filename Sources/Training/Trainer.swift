@@ -27,7 +27,7 @@ package final class Trainer {
     self.job = job
     self.sinks = sinks
     schedule = Schedule(
-      job.config.schedule, learningRate: job.config.optimizer.learningRate,
+      job.config.schedule, learningRate: job.config.scaledLearningRate,
       stepsPerEpoch: job.order.stepsPerEpoch,
       epochs: job.config.training.epochs)
     checkpoints = RunCheckpoints(job)
@@ -42,6 +42,8 @@ package final class Trainer {
     announce()
     let feed = StepFeed(job, firstStep: progress.step)
     defer { feed.stop() }
+    job.place.pinning.bind(job.place.team)
+    defer { job.place.pinning.release() }
     while true {
       let start = monotonicSeconds()
       let loaded = isOver ? nil : Result { try feed.next() }
@@ -131,7 +133,7 @@ package final class Trainer {
   private func finish() throws -> RunSummary {
     let test = job.data.dataset.indices(of: .test)
     try job.step.settle()
-    let hash = WeightsHash.of(job.step.values.pointer, layout: job.network.layout)
+    let hash = WeightsHash.of(job.step.evaluated.pointer, layout: job.network.layout)
     var report: ClassificationReport?
     if !test.isEmpty {
       try checkpoints.loadBest()
@@ -204,12 +206,13 @@ extension Trainer {
           stepsPerEpoch: job.order.stepsPerEpoch, firstStep: progress.step, batch: config.training.batch,
           microbatch: config.training.microbatch,
           places: job.place.placement.rows.map {
-            RunDescription.Place(rank: $0.rank, host: $0.host, cores: $0.cores, lanes: $0.lanes)
+            RunDescription.Place(
+              rank: $0.rank, host: $0.host, cores: $0.cores, lanes: $0.lanes, pinned: $0.pinned)
           },
           instructionSet: job.place.binding.entries[1].value, blasKernel: GEMM.kernelName)))
     for line in job.step.exchangeNotices { tell(.notice(line)) }
     for warning in job.place.placement.warnings + idleWarnings { tell(.warning(warning)) }
-    for notice in dataNotices { tell(.notice(notice)) }
+    for notice in dataNotices + rateNotices { tell(.notice(notice)) }
     for bad in data.leftOut { tell(.warning("left out \(bad.error)")) }
   }
 
@@ -222,6 +225,15 @@ extension Trainer {
       .map { "training.microbatch: \($0) would use all" } ?? "the batch is too small to use all"
     return [
       "\(lanes - microbatches) of \(lanes) lanes idle: a step has \(microbatches) microbatches; \(advice)"
+    ]
+  }
+
+  private var rateNotices: [String] {
+    let config = job.config
+    guard config.schedule.scaling != .none else { return [] }
+    return [
+      "learning rate \(config.optimizer.learningRate) for \(config.schedule.referenceBatch) images becomes "
+        + "\(config.scaledLearningRate) for \(config.training.batch)"
     ]
   }
 

@@ -53,14 +53,15 @@ package struct TrainingJob {
         layout: JobLayout(place.placement, communicator: communicator),
         microbatchCounts: order.microbatchCounts, microbatch: min(config.training.microbatch, order.batch),
         wave: config.training.wave, loss: loss.function, optimizer: config.optimizer,
-        reduce: config.reduce, kernels: place.kernels),
+        averageDecay: config.ema.decay, reduce: config.reduce, kernels: place.kernels),
       communicator: communicator, team: place.team, mode: mode)
     let evaluator = Evaluator(
       inference: Inference(
-        network, values: step.values, images: config.training.microbatch, team: place.team,
+        network, values: step.evaluated, images: config.training.microbatch, team: place.team,
         kernels: place.kernels),
       source: data.cache, pipeline: data.pipeline, communicator: communicator,
-      microbatch: config.training.microbatch, lanes: place.team.count, threads: place.loaders)
+      microbatch: config.training.microbatch, lanes: place.team.count, threads: place.loaders,
+      pinning: place.pinning)
     return TrainingJob(
       communicator: communicator, config: config, place: place, data: data, network: network, order: order,
       loss: loss, step: step, evaluator: evaluator, directory: directory)

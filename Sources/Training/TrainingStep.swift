@@ -63,12 +63,15 @@ package final class TrainingStep: @unchecked Sendable {
     package var wave: Int
     package var loss: SoftmaxCrossEntropy
     package var optimizer: OptimizerConfig
+    /// How much of a moving average of the values a step keeps; 0 for no average.
+    package var averageDecay: Double
     package var reduce: ReduceConfig
     package var kernels: InstructionSet
 
     package init(
       layout: JobLayout, microbatchCounts: [Int], microbatch: Int, wave: Int, loss: SoftmaxCrossEntropy,
-      optimizer: OptimizerConfig, reduce: ReduceConfig = ReduceConfig(), kernels: InstructionSet
+      optimizer: OptimizerConfig, averageDecay: Double = 0, reduce: ReduceConfig = ReduceConfig(),
+      kernels: InstructionSet
     ) {
       self.layout = layout
       self.microbatchCounts = microbatchCounts
@@ -76,6 +79,7 @@ package final class TrainingStep: @unchecked Sendable {
       self.wave = wave
       self.loss = loss
       self.optimizer = optimizer
+      self.averageDecay = averageDecay
       self.reduce = reduce
       self.kernels = kernels
     }
@@ -83,7 +87,7 @@ package final class TrainingStep: @unchecked Sendable {
 
   package let network: Network
   package let plan: Plan
-  package let optimizer: Optimizer
+  package let update: WeightUpdate
   package let reducer: GradientReducer
   package let team: ThreadTeam
 
@@ -122,8 +126,11 @@ package final class TrainingStep: @unchecked Sendable {
     let reducer = try GradientReducer(
       communicator, buckets: buckets, partialCount: partials * team.count, lanes: team.count,
       kernels: settings.kernels,
-      options: GradientReducer.Options(mode: mode, sharesMemory: settings.reduce.sharedMemory))
+      options: GradientReducer.Options(
+        mode: mode, updatesTogether: WeightUpdate.needsNorms(settings.optimizer),
+        sharesMemory: settings.reduce.sharedMemory))
     self.reducer = reducer
+    try reducer.replaceValues(initial.pointer, count: network.layout.extent)
     plans = Dictionary(
       uniqueKeysWithValues: try zip(counts, divisions).map {
         ($0, try reducer.plan(for: $1.division, sums: $1.sums))
@@ -136,21 +143,35 @@ package final class TrainingStep: @unchecked Sendable {
         partials: Array(reducer.partials[(lane * partials)..<((lane + 1) * partials)]),
         stackDepth: needs.map(\.stack).max() ?? 0, loss: settings.loss, kernels: settings.kernels)
     }
-    optimizer = Optimizer(
-      settings.optimizer, layout: network.layout,
-      slices: reducer.pieces.map { $0.clamped(to: 0..<network.layout.extent) }, kernels: settings.kernels)
+    update = WeightUpdate(
+      settings.optimizer, averageDecay: settings.averageDecay, layout: network.layout,
+      slices: reducer.pieces.map { $0.clamped(to: 0..<network.layout.extent) }, values: reducer.values,
+      communicator: communicator, team: team, kernels: settings.kernels)
     momenta = network.nodes.flatMap { node in
       node.statistics.map { _ in Double((node.layer as? BatchNorm2d)?.momentum ?? 0) }
     }
-    try replaceValues(with: initial)
   }
 
   /// Parameters and running statistics; the metrics of the last step follow them. All ranks that share memory
   /// have one copy. Between two steps `settle` comes before reading, `replaceValues` is how to write.
   package var values: FloatBuffer { reducer.values }
 
-  /// Waits until the values of the last step are complete. Collective.
-  package func settle() throws { try reducer.settle() }
+  package var optimizer: Optimizer { update.optimizer }
+
+  /// What is evaluated and saved as the weights: the moving average where one is kept, else the values.
+  package var evaluated: FloatBuffer { update.averages ?? values }
+
+  /// Waits until the values of the last step, and their average, are complete. Collective.
+  package func settle() throws {
+    try reducer.settle()
+    if let averages = update.averages { try reducer.gather(averages) }
+  }
+
+  /// Overwrites `evaluated` on every rank. Collective.
+  package func replaceEvaluated(with new: FloatBuffer) throws {
+    guard let averages = update.averages else { return try replaceValues(with: new) }
+    averages.pointer.update(from: new.pointer, count: network.layout.extent)
+  }
 
   /// Overwrites parameters and running statistics on every rank. Collective.
   package func replaceValues(with new: FloatBuffer) throws {
@@ -181,7 +202,7 @@ package final class TrainingStep: @unchecked Sendable {
     }
     let (images, step) = (batch.images, batch.step)
     reducer.begin(plan) { [unowned self] piece, sums in
-      update(piece, sums, images: images, step: step, learningRate: learningRate)
+      apply(piece, sums, images: images, step: step, learningRate: learningRate)
     }
     team.run { [self] lane in
       lanes[lane].compute(
@@ -191,6 +212,12 @@ package final class TrainingStep: @unchecked Sendable {
     }
     if reducer.options.mode == .allReduce {
       try reducer.reduceInAnyOrder()
+      team.run { [self] in reducer.helpOut(lane: $0) }
+    }
+    if reducer.options.updatesTogether {
+      try reducer.awaitSums()
+      try update.prepare(values: values.pointer, gradients: reducer.sums, stepNumber: batch.step + 1)
+      reducer.release()
       team.run { [self] in reducer.helpOut(lane: $0) }
     }
     try reducer.awaitTail()
@@ -228,16 +255,17 @@ package final class TrainingStep: @unchecked Sendable {
   }
 
   /// Updates a piece of the values from the same piece of the sums.
-  private func update(
+  private func apply(
     _ piece: Range<Int>, _ sums: UnsafeMutablePointer<Float>, images: Int, step: Int, learningRate: Double
   ) {
     let (layout, values) = (network.layout, values)
-    optimizer.step(
-      values: values.pointer, gradients: sums, range: piece.clamped(to: 0..<layout.parameterExtent),
+    update.apply(
+      piece.clamped(to: 0..<layout.parameterExtent), values: values.pointer, gradients: sums,
       learningRate: learningRate, stepNumber: step + 1)
     RunningStatistics.update(
       values: values.pointer, sums: sums, images: images, momenta: momenta, layout: layout, slice: piece,
       kernels: settings.kernels)
+    update.followValues(values.pointer, in: piece.clamped(to: 0..<layout.extent))
     let metrics = layout.extent..<(layout.extent + GradientSlots.metricsCount)
     for position in metrics.clamped(to: piece) { values[position] = sums[position] }
   }

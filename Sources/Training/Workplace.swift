@@ -7,6 +7,8 @@ package struct Workplace {
   package let kernels: InstructionSet
   package let binding: Binding
   package let placement: Placement
+  /// What binds lanes to cores while the rank trains.
+  package let pinning: LanePinning
   package let team: ThreadTeam
   /// Threads that load images ahead of the lanes.
   package let loaders: Int
@@ -20,7 +22,9 @@ package struct Workplace {
     binding = Binding(kernels: kernels)
     try communicator.requireEqual(binding.entries)
     let lanes = config.training.lanes
-    placement = try Placement.establish(communicator, lanes: lanes == 0 ? nil : lanes)
+    placement = try Placement.establish(
+      communicator, lanes: lanes == 0 ? nil : lanes, pin: config.placement.pin)
+    pinning = LanePinning(placement)
     team = ThreadTeam(count: placement.own.lanes)
     loaders = config.data.threads == 0 ? team.count : config.data.threads
   }

@@ -1,5 +1,6 @@
 import Collectives
 import Foundation
+import Tensors
 import Testing
 
 @Suite struct CoreSharingTests {
@@ -65,7 +66,9 @@ import Testing
 
   @Test func oneProcessRunsALaneOnEveryPhysicalCore() {
     let alone = placement([report([0, 1, 2, 3, 4, 5, 6, 7], of: 8, threadsPerCore: 2)])
-    #expect(alone.own == Placement.Row(rank: 0, host: "node7", node: 0, cores: [0, 1, 2, 3], lanes: 4))
+    #expect(
+      alone.own
+        == Placement.Row(rank: 0, host: "node7", node: 0, cores: [0, 1, 2, 3], lanes: 4, pinned: true))
     #expect(alone.cpus == [0, 1, 2, 3, 4, 5, 6, 7])
     #expect((0..<4).map { alone.cpu(ofLane: $0) } == [0, 1, 2, 3])
     #expect(alone.warnings.isEmpty)
@@ -135,6 +138,55 @@ import Testing
     #expect(!placement.own.host.isEmpty)
     #expect(Set(before).isSubset(of: CPUAffinity.unbound))
     #expect(try Placement.establish(communicator, lanes: 3).lanes == [3])
+  }
+
+  @Test func whoDoesNotWantPinningGetsNone() {
+    let reports = [report([0, 1], of: 2)]
+    let places = [Communicator.Place(node: 0, localRank: 0, localSize: 1)]
+    for pin in [true, false] {
+      let placement = Placement(reports: reports, places: places, rank: 0, launched: false, pin: pin)
+      #expect(placement.cpu(ofLane: 1) == (pin ? 1 : nil))
+      #expect(placement.own.pinned == pin)
+    }
+  }
+
+  /// Each lane on its own core, what lane 0 starts on all of the share, and nothing left behind.
+  @Test func lanesKeepToTheirCores() throws {
+    let allowed = CPUAffinity.current
+    let cores = Array(Set(CPUAffinity.topology(of: allowed).map(\.core)).sorted())
+    // Not the real topology: one core for each CPU, so that the share is filled whatever the machine.
+    let reports = [
+      RankReport(host: "here", cpus: cores.map { LogicalCPU(id: $0, core: $0) }, unboundCores: cores)
+    ]
+    let places = [Communicator.Place(node: 0, localRank: 0, localSize: 1)]
+    let seen = Monitor([Int: [Int]]())
+    func lanes(pinned: Bool) throws {
+      let placement = Placement(reports: reports, places: places, rank: 0, launched: false, pin: pinned)
+      let team = ThreadTeam(count: placement.own.lanes)
+      let pinning = LanePinning(placement)
+      #expect(pinning.isOn == pinned)
+      pinning.bind(team)
+      team.run { lane in
+        let mine = CPUAffinity.current
+        seen.update { $0[lane] = mine }
+      }
+      for (lane, core) in cores.enumerated() {
+        let expected = pinned ? [core] : allowed
+        #expect(seen.update { $0[lane] } == expected, "lane \(lane)")
+      }
+      pinning.startingOthers {
+        WorkerThread {
+          let mine = CPUAffinity.current
+          seen.update { $0[-1] = mine }
+        }.join()
+      }
+      #expect(seen.update { $0[-1] } == (pinned ? cores : allowed))
+      #expect(CPUAffinity.current == (pinned ? [cores[0]] : allowed))
+      pinning.release()
+      #expect(CPUAffinity.current == allowed)
+    }
+    try lanes(pinned: true)
+    try lanes(pinned: false)
   }
 
   @Test func aThreadCanBeBoundAndFreed() {

@@ -93,6 +93,44 @@ final class TrainingTests: XCTestCase {
     XCTAssertFalse(record.imagesByRank.contains(0))
   }
 
+  /// What needs norms over all slices, and what follows the weights, stopped and continued elsewhere.
+  func testLargeBatchOptimizersGiveTheSameBits() throws {
+    let variants = [
+      ["optimizer.name=lamb", "optimizer.clip_norm=0.5", "ema.decay=0.8"],
+      [
+        "optimizer.name=lars", "optimizer.momentum=0.9", "optimizer.learning_rate=0.1",
+        "optimizer.adapt_biases_and_norms=true", "schedule.scaling=square_root",
+      ],
+      ["optimizer.name=sgd", "optimizer.clip_value=0.01", "optimizer.clip_norm=0.1", "ema.decay=0.9"],
+    ]
+    for more in variants {
+      let golden = try SmallRun(epochs: 2, more: more).trainAlone()
+      XCTAssertEqual(Set(golden.hashes).count, 2 * SmallRun.stepsPerEpoch)
+      for lanes in 1...2 {
+        let record = try SmallRun(epochs: 2, lanes: lanes, more: more).train(job)
+        XCTAssertEqual(record.hashes, golden.hashes, "\(more), \(lanes) lane(s)")
+        XCTAssertEqual(record.reports, golden.reports, "\(more), \(lanes) lane(s)")
+        XCTAssertEqual(record.finalHash, golden.finalHash, "\(more), \(lanes) lane(s)")
+      }
+      try withSharedDirectory { directory in
+        let first = try SmallRun(epochs: 2, more: more, signalInStep: 2).train(job, in: directory)
+        let second = try SmallRun(epochs: 2, lanes: 2).trainAlone(in: directory, resume: true)
+        XCTAssertEqual(first.hashes + second.hashes, golden.hashes, "\(more), resumed")
+        XCTAssertEqual(second.finalHash, golden.finalHash, "\(more), resumed")
+        XCTAssertEqual(second.reports, golden.reports, "\(more), resumed")
+      }
+    }
+  }
+
+  /// With a moving average the weights of a run are the average: neither the values nor the first ones.
+  func testTheAverageIsWhatIsEvaluated() throws {
+    let plain = try SmallRun(epochs: 1).train(job)
+    let averaged = try SmallRun(epochs: 1, more: ["ema.decay=0.5"]).train(job)
+    XCTAssertEqual(averaged.hashes, plain.hashes)
+    XCTAssertNotEqual(averaged.finalHash, plain.finalHash)
+    XCTAssertNotEqual(averaged.reports, plain.reports)
+  }
+
   /// The negative control: without the tree the bits follow the number of ranks. Eight microbatches, because
   /// seven happen to fall to three ranks as the tree groups them.
   func testAllReduceDiffersOnThreeRanks() throws {

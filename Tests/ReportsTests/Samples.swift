@@ -11,8 +11,8 @@ enum Samples {
        "classes": ["cat", "dog"], "trainingImages": 200, "validationImages": 40, "testImages": 1040, "epochs": 3,
        "stepsPerEpoch": 4, "firstStep": \(firstStep), "batch": 64, "microbatch": 16, "instructionSet": "avx2",
        "blasKernel": "Haswell", "places": [
-         {"rank": 0, "host": "n1", "cores": [0, 1, 2], "lanes": 3},
-         {"rank": 1, "host": "node2", "cores": [4], "lanes": 1}]}
+         {"rank": 0, "host": "n1", "cores": [0, 1, 2], "lanes": 3, "pinned": true},
+         {"rank": 1, "host": "node2", "cores": [4], "lanes": 1, "pinned": false}]}
       """)
   }
 

@@ -65,10 +65,9 @@ import Training
         "seed_cnn: 2,193,862 parameters, 20.1 M multiply-adds an image, 2 classes",
         "images: 200 to train, 40 to validate, 1,040 to test",
         "3 epochs of 4 steps; batch 64 in microbatches of 16",
-        "rank   host  cores  lanes",
-        "0        n1    0–2      3",
-        "1     node2      4      1",
-        "kernels avx2, OpenBLAS Haswell",
+        "rank   host  cores  lanes  pinned  kernels  OpenBLAS",
+        "0        n1    0–2      3     yes     avx2   Haswell",
+        "1     node2      4      1      no     avx2   Haswell",
         "run directory runs/a",
       ])
     #expect(RunText.lines(try Samples.run(firstStep: 6)).last == "going on from step 6")

@@ -61,6 +61,28 @@ import Training
     }
   }
 
+  /// Weights that are evaluated and weights that training goes on from are two files, both checked.
+  @Test func averagesTakeThePlaceOfWeights() throws {
+    try withScratchDirectory { run in
+      let store = CheckpointStore(run: run, layout: Self.layout)
+      var saved = Self.checkpoint(step: 30)
+      saved.averages = Self.checkpoint(step: 31).values
+      let path = try store.save(saved, isBest: true, keep: 3)
+      #expect(try Self.names(path).contains("unaveraged.safetensors"))
+      #expect(try store.loadNewest(states: Self.states)?.checkpoint == saved)
+      let evaluated = try CheckpointStore.weights(at: run + "/best", layout: Self.layout).values
+      #expect(evaluated == saved.averages)
+      try Self.flip(path + "/unaveraged.safetensors", byte: 900)
+      #expect {
+        try CheckpointStore.verify(path)
+      } throws: {
+        "\($0)".hasPrefix("\(path)/unaveraged.safetensors: damaged")
+      }
+      try FileManager.default.removeItem(atPath: path + "/unaveraged.safetensors")
+      #expect(throws: (any Error).self) { try CheckpointStore.verify(path) }
+    }
+  }
+
   @Test func weightsAreWhatPyTorchLoads() throws {
     try withScratchDirectory { run in
       let store = CheckpointStore(run: run, layout: Self.layout)

@@ -79,6 +79,25 @@ import Training
     #expect(config == expected)
   }
 
+  /// Who asks for a small batch gets its microbatch; who asks for both gets what he asked for, or is told.
+  @Test func theMicrobatchFitsTheBatchUnlessGiven() throws {
+    #expect(try load("training: {batch: 8}").training.microbatch == 8)
+    #expect(try load("training: {batch: 64}").training.microbatch == 16)
+    #expect(try load("training: {batch: 64}", "training.batch=3").training.microbatch == 3)
+    #expect(try load("training: {batch: 8, microbatch: 2}").training.microbatch == 2)
+    #expect(
+      refusal("training: {batch: 8, microbatch: 16}")
+        == "run.yaml:1: training.microbatch expects at most training.batch (8), got 16")
+  }
+
+  @Test func theLearningRateFollowsTheBatch() throws {
+    let given = "optimizer: {learning_rate: 0.25}\ntraining: {batch: 1024}\nschedule: "
+    #expect(try load(given).scaledLearningRate == 0.25)
+    #expect(try load(given + "{scaling: linear}").scaledLearningRate == 1)
+    #expect(try load(given + "{scaling: square_root}").scaledLearningRate == 0.5)
+    #expect(try load(given + "{scaling: linear, reference_batch: 2048}").scaledLearningRate == 0.125)
+  }
+
   @Test func classWeightsAreAWordOrAList() throws {
     #expect(try load("loss: {class_weights: balanced}").loss.classWeights == .balanced)
     #expect(try load("loss: {class_weights: [1, 2.5]}").loss.classWeights == .listed([1, 2.5]))
@@ -169,7 +188,7 @@ import Training
     ),
     (
       "optimizer:\n  name: adagrad",
-      "run.yaml:2: optimizer.name expects one of sgd, adam, adamw, rmsprop; got \"adagrad\""
+      "run.yaml:2: optimizer.name expects one of sgd, adam, adamw, rmsprop, lars, lamb; got \"adagrad\""
     ),
     ("training: {epochs: 3, epochs: 4}", "run.yaml:1: gives \"epochs\" twice in one section"),
   ])
@@ -203,7 +222,9 @@ import Training
     ("seed: -1", "seed expects at least 0, got -1"),
     ("training: {epochs: 0}", "training.epochs expects at least 1, got 0"),
     ("training: {batch: 0}", "training.batch expects at least 1, got 0"),
-    ("training: {batch: 8}", "training.microbatch expects at most training.batch (8), got 16"),
+    (
+      "training: {batch: 8, microbatch: 16}", "training.microbatch expects at most training.batch (8), got 16"
+    ),
     ("training: {lanes: -1}", "training.lanes expects at least 0, got -1"),
     ("model: {dropout: 1}", "model.dropout expects a number from 0 to below 1, got 1.0"),
     ("model: {classes: [a, b, a]}", "model.classes names \"a\" twice"),
@@ -245,6 +266,18 @@ import Training
       "schedule: {warmup_epochs: 19}", "schedule.warmup_epochs expects at most training.epochs (10), got 19.0"
     ),
     ("schedule: {minimum: 1}", "schedule.minimum expects at most optimizer.learning_rate (0.001), got 1.0"),
+    (
+      "{schedule: {scaling: linear, minimum: 0.0006}}",
+      "schedule.minimum expects at most optimizer.learning_rate scaled to the batch (0.0005), got 0.0006"
+    ),
+    ("schedule: {scaling: root}", "schedule.scaling expects one of none, linear, square_root; got \"root\""),
+    ("schedule: {reference_batch: 0}", "schedule.reference_batch expects at least 1, got 0"),
+    ("optimizer: {clip_norm: -1}", "optimizer.clip_norm expects at least 0, got -1.0"),
+    ("optimizer: {clip_value: .inf}", "optimizer.clip_value expects a finite number, got inf"),
+    ("optimizer: {trust_coefficient: 0}", "optimizer.trust_coefficient expects more than 0, got 0.0"),
+    ("ema: {decay: 1}", "ema.decay expects a number from 0 to below 1, got 1.0"),
+    ("checks: {recompute_every: -1}", "checks.recompute_every expects at least 0, got -1"),
+    ("placement: {pin: maybe}", "placement.pin expects true or false, got \"maybe\""),
     ("checkpoint: {keep: 0}", "checkpoint.keep expects at least 1, got 0"),
     ("data: {path: ''}", "data.path expects a folder or \"synthetic\", got nothing"),
   ])

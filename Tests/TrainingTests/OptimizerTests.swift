@@ -88,9 +88,8 @@ import Training
       let gradient = FloatBuffer(spread(gradients.values[(step - 1) * count..<step * count]))
       for optimizer in optimizers {
         optimizer.step(
-          values: values.pointer, gradients: gradient.pointer,
-          learningRate: rate(test, step: step, of: steps),
-          stepNumber: step)
+          values: values.pointer, gradients: gradient.pointer, range: optimizer.slices[0],
+          learningRate: rate(test, step: step, of: steps), stepNumber: step)
       }
     }
     let states = optimizers[0].stateNames.indices.map { index in
@@ -146,9 +145,11 @@ import Training
       }
       let count = gradients.shape[1]
       let gradient = FloatBuffer(Self.spread(gradients.values[(step - 1) * count..<step * count]))
-      optimizer.step(
-        values: values.pointer, gradients: gradient.pointer,
-        learningRate: Self.rate(test, step: step, of: gradients.shape[0]), stepNumber: step)
+      for slice in optimizer.slices {
+        optimizer.step(
+          values: values.pointer, gradients: gradient.pointer, range: slice,
+          learningRate: Self.rate(test, step: step, of: gradients.shape[0]), stepNumber: step)
+      }
     }
     #expect(values.values == (try Self.trained(test).values))
   }
@@ -158,7 +159,9 @@ import Training
     let gradients = FloatBuffer(Array(repeating: 1, count: Self.layout.extent))
     let optimizer = Optimizer(
       RunConfig().optimizer, layout: Self.layout, slices: [0..<Self.layout.extent], kernels: .detected)
-    optimizer.step(values: values.pointer, gradients: gradients.pointer, learningRate: 0.1, stepNumber: 1)
+    optimizer.step(
+      values: values.pointer, gradients: gradients.pointer, range: 0..<Self.layout.extent, learningRate: 0.1,
+      stepNumber: 1)
     let changed = Set(values.values.indices.filter { values[$0] != 1 })
     #expect(changed == Set(Self.layout.parameters.flatMap(\.range)))
   }

@@ -9,7 +9,9 @@ and class weights:
     of PyTorch in fp32 (arrays whose gradient is zero in theory: below an absolute bound). Both are medians
     over seeds: now and then rounding carries a value across the kink of a ReLU, in either program, and
     that one gate changes the gradients below it by 1e-3 to 1e-1;
-  - the loss of 20 AdamW steps: at most 3 times as far from fp64's as PyTorch's fp32 is, over the steps.
+  - the loss of 20 AdamW steps, the furthest that it comes from fp64's: the median over seeds may be at most
+    PyTorch's own spread, the furthest that its fp32 comes from its fp64 at any of these seeds. (One seed
+    says little: rounding grows by chaos, in either program.)
 Prints a table and ends with status 1 when a bound is missed.
 Needs torch==2.13.0, torchvision==0.28.0, numpy, safetensors.
 """
@@ -112,11 +114,11 @@ def case(probe, name, microbatch, weighted, seed, steps):
 
 
 def compare(probe, name, microbatch, weighted, seeds):
-    missed, errors, spread, distance = 0, {}, 0.0, 0.0
+    missed, errors, spreads, distances = 0, {}, [], []
     for seed in range(seeds):
-        exact, theirs, mine = case(probe, name, microbatch, weighted, seed, STEPS if seed == 0 else 1)
-        if seed == 0:
-            spread, distance = np.abs(theirs[0] - exact[0]).max(), np.abs(mine[0] - exact[0]).max()
+        exact, theirs, mine = case(probe, name, microbatch, weighted, seed, STEPS)
+        spreads.append(np.abs(theirs[0] - exact[0]).max())
+        distances.append(np.abs(mine[0] - exact[0]).max())
         for array, gradient in exact[1].items():
             if array in ZERO_GRADIENTS:
                 size = np.abs(mine[1][array]).max()
@@ -132,11 +134,13 @@ def compare(probe, name, microbatch, weighted, seeds):
         if my > 3 * their:
             missed += 1
             print(f"  {array}: error {my:.2e}, PyTorch fp32 {their:.2e}: {my / their:.2f} times (all: {pairs})")
-    missed += distance > 3 * spread
+    missed += np.median(distances) > max(spreads)
     ratios = [np.median(p, axis=0)[0] / np.median(p, axis=0)[1] for p in errors.values()]
     print(f"{name:10s} microbatch {microbatch:2d} class weights {str(weighted):5s}: {len(errors)} arrays, {seeds} seeds: error "
           f"{np.median(ratios):.2f} times PyTorch's in the median, {worst[0]:.2f} at worst ({worst[1]}); loss of {STEPS} steps "
-          f"at most {distance:.2e} from fp64, PyTorch fp32 {spread:.2e}; {'ok' if not missed else f'{missed} MISSED'}", flush=True)
+          f"at most {' '.join(f'{d:.1e}' for d in distances)} from fp64 (median {np.median(distances):.1e}), PyTorch fp32 "
+          f"{' '.join(f'{d:.1e}' for d in spreads)} (median {np.median(spreads):.1e}); "
+          f"{'ok' if not missed else f'{missed} MISSED'}", flush=True)
     return missed
 
 

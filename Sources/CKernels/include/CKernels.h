@@ -10,6 +10,7 @@
 #include "elementwise.h"
 #include "im2col.h"
 #include "isa.h"
+#include "layerwise.h"
 #include "optimizers.h"
 #include "philox.h"
 #include "pooling.h"

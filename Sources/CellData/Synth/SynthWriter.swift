@@ -53,22 +53,7 @@ package struct SynthWriter {
   /// Without waiting for the disk, which would take longer than the drawing: what is lost in a power cut
   /// can be drawn again.
   private func write(_ bytes: [UInt8], to path: String) throws(FileError) {
-    let file = open(path, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0o644)
-    guard file >= 0 else { throw FileError(path: path, cannot: "create") }
-    var written = 0
-    while written < bytes.count {
-      let count = bytes.withUnsafeBytes {
-        Glibc.write(file, $0.baseAddress.map { $0 + written }, bytes.count - written)
-      }
-      if count < 0 && errno == EINTR { continue }
-      guard count > 0 else {
-        let error = FileError(path: path, cannot: "write")
-        close(file)
-        throw error
-      }
-      written += count
-    }
-    guard close(file) == 0 else { throw FileError(path: path, cannot: "close") }
+    try DurableFile.write(bytes, to: path, waitingForDisk: false)
   }
 
   /// The name of something in the folder; nil where it is empty or doesn't exist.

@@ -118,11 +118,15 @@ package struct ConfigLoader {
   }
 
   private func finish() throws(ConfigError) -> LoadedConfig {
-    let config: RunConfig
+    var config: RunConfig
     do {
       config = try YAMLDecoder().decode(RunConfig.self, from: tree)
     } catch {
       throw located(error)
+    }
+    // Nobody who asks for a small batch means to be refused for a microbatch that he didn't ask for.
+    if origins["training.microbatch"] == nil, config.training.batch > 0 {
+      config.training.microbatch = min(config.training.microbatch, config.training.batch)
     }
     let loaded = LoadedConfig(config: config, origins: origins)
     do {

@@ -8,18 +8,21 @@ package struct RunConfig: Codable, Sendable, Equatable {
   package var loss = LossConfig()
   package var optimizer = OptimizerConfig()
   package var schedule = ScheduleConfig()
+  package var ema = AveragesConfig()
   package var reduce = ReduceConfig()
   package var checkpoint = CheckpointConfig()
   package var earlyStopping = EarlyStoppingConfig()
   package var engine = EngineConfig()
+  package var placement = PlacementConfig()
+  package var checks = ChecksConfig()
   package var log = LogConfig()
 
   package init() {}
 
   enum CodingKeys: String, CodingKey {
-    case seed, model, data, training, loss, optimizer, schedule, reduce, checkpoint
+    case seed, model, data, training, loss, optimizer, schedule, ema, reduce, checkpoint
     case earlyStopping = "early_stopping"
-    case engine, log
+    case engine, placement, checks, log
   }
 }
 
@@ -139,6 +142,24 @@ package struct EngineConfig: Codable, Sendable, Equatable {
   package enum Convolution: String, ConfigChoice { case blas }
 
   package var convolution = Convolution.blas
+}
+
+package struct PlacementConfig: Codable, Sendable, Equatable {
+  /// Whether lanes are bound to cores, where a rank has as many lanes as cores of its own.
+  package var pin = true
+}
+
+/// What is watched while a run goes on.
+package struct ChecksConfig: Codable, Sendable, Equatable {
+  /// Whether weights and optimizer state are hashed where they lie, and checked before they are used.
+  package var memory = true
+  /// Steps between two of which a microbatch is computed twice; 0 for never.
+  package var recomputeEvery = 100
+
+  enum CodingKeys: String, CodingKey {
+    case memory
+    case recomputeEvery = "recompute_every"
+  }
 }
 
 package struct LogConfig: Codable, Sendable, Equatable {

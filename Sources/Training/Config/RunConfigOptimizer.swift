@@ -1,5 +1,5 @@
 package struct OptimizerConfig: Codable, Sendable, Equatable {
-  package enum Name: String, ConfigChoice { case sgd, adam, adamw, rmsprop }
+  package enum Name: String, ConfigChoice { case sgd, adam, adamw, rmsprop, lars, lamb }
 
   package var name = Name.adamw
   package var learningRate = 0.001
@@ -13,6 +13,13 @@ package struct OptimizerConfig: Codable, Sendable, Equatable {
   package var alpha = 0.99
   package var centered = false
   package var decayBiasesAndNorms = true
+  /// `lars`: what a layer's rate is, as a share of ‖w‖ / ‖gradient‖.
+  package var trustCoefficient = 0.001
+  package var adaptBiasesAndNorms = false
+  /// The largest norm of the whole gradient; 0 for any.
+  package var clipNorm = 0.0
+  /// The largest absolute value of a gradient's element; 0 for any.
+  package var clipValue = 0.0
 
   package init() {}
 
@@ -23,7 +30,19 @@ package struct OptimizerConfig: Codable, Sendable, Equatable {
     case weightDecay = "weight_decay"
     case l1, beta1, beta2, epsilon, alpha, centered
     case decayBiasesAndNorms = "decay_biases_and_norms"
+    case trustCoefficient = "trust_coefficient"
+    case adaptBiasesAndNorms = "adapt_biases_and_norms"
+    case clipNorm = "clip_norm"
+    case clipValue = "clip_value"
   }
+}
+
+/// An exponential moving average of parameters and running statistics.
+package struct AveragesConfig: Codable, Sendable, Equatable {
+  /// How much of the average is kept at a step; 0 for no average.
+  package var decay = 0.0
+
+  package init() {}
 }
 
 package struct ScheduleConfig: Codable, Sendable, Equatable {
@@ -35,7 +54,16 @@ package struct ScheduleConfig: Codable, Sendable, Equatable {
     case plateau
   }
 
+  /// How the learning rate follows the size of the batch.
+  package enum Scaling: String, ConfigChoice {
+    case none, linear
+    case squareRoot = "square_root"
+  }
+
   package var name = Name.cosine
+  package var scaling = Scaling.none
+  /// The batch that `optimizer.learning_rate` is meant for.
+  package var referenceBatch = 256
   package var warmupEpochs = 1.0
   /// `step`: epochs between two reductions.
   package var stepEpochs = 30
@@ -51,7 +79,8 @@ package struct ScheduleConfig: Codable, Sendable, Equatable {
   package var plateau = PlateauConfig()
 
   enum CodingKeys: String, CodingKey {
-    case name
+    case name, scaling
+    case referenceBatch = "reference_batch"
     case warmupEpochs = "warmup_epochs"
     case stepEpochs = "step_epochs"
     case milestones, gamma, minimum, power
@@ -81,4 +110,18 @@ package struct PlateauConfig: Codable, Sendable, Equatable {
   package var factor = 0.1
   /// Relative: an improvement on a best of 0.5 begins at 0.5 · (1 ± threshold).
   package var threshold = 0.0001
+}
+
+extension RunConfig {
+  /// The learning rate that the schedule starts from or rises to: `optimizer.learning_rate` for a batch of
+  /// `schedule.reference_batch`, times batch / reference (linear: Goyal et al., arXiv:1706.02677) or the root
+  /// of it (Krizhevsky, arXiv:1404.5997).
+  package var scaledLearningRate: Double {
+    let ratio = Double(training.batch) / Double(schedule.referenceBatch)
+    switch schedule.scaling {
+    case .none: return optimizer.learningRate
+    case .linear: return optimizer.learningRate * ratio
+    case .squareRoot: return optimizer.learningRate * ratio.squareRoot()
+    }
+  }
 }

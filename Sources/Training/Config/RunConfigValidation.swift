@@ -119,6 +119,7 @@ extension RunConfig {
     try atLeast("checkpoint.keep", checkpoint.keep, 1)
     try atLeast("early_stopping.patience", earlyStopping.patience, 0)
     try notNegative("early_stopping.minimum_delta", earlyStopping.minimumDelta)
+    try atLeast("checks.recompute_every", checks.recomputeEvery, 0)
     try atLeast("log.every_steps", log.everySteps, 1)
   }
 
@@ -143,6 +144,10 @@ extension RunConfig {
     try share("optimizer.beta2", optimizer.beta2)
     try notNegative("optimizer.epsilon", optimizer.epsilon)
     try share("optimizer.alpha", optimizer.alpha)
+    try positive("optimizer.trust_coefficient", optimizer.trustCoefficient)
+    try notNegative("optimizer.clip_norm", optimizer.clipNorm)
+    try notNegative("optimizer.clip_value", optimizer.clipValue)
+    try share("ema.decay", ema.decay)
   }
 
   private func validateSchedule() throws(ConfigProblem) {
@@ -156,11 +161,13 @@ extension RunConfig {
     for milestone in schedule.milestones { try atLeast("schedule.milestones", milestone, 0) }
     try notNegative("schedule.gamma", schedule.gamma)
     try notNegative("schedule.minimum", schedule.minimum)
-    guard schedule.minimum <= optimizer.learningRate else {
+    try atLeast("schedule.reference_batch", schedule.referenceBatch, 1)
+    guard schedule.minimum <= scaledLearningRate else {
+      let scaled = schedule.scaling == .none ? "" : " scaled to the batch"
       throw ConfigProblem(
         "schedule.minimum", "optimizer.learning_rate",
         problem:
-          "expects at most optimizer.learning_rate (\(optimizer.learningRate)), got \(schedule.minimum)")
+          "expects at most optimizer.learning_rate\(scaled) (\(scaledLearningRate)), got \(schedule.minimum)")
     }
     try notNegative("schedule.power", schedule.power)
     try share("schedule.one_cycle.pct_start", schedule.oneCycle.riseShare)
