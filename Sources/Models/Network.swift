@@ -63,18 +63,17 @@ package struct Network: Sendable {
       name: String, layer: any Layer, inputs: [Source], inputShapes: [FeatureShape], shape: FeatureShape
     )]
   ) {
-    typealias Declared = (name: String, shape: Shape, role: FlatLayout.Role)
-    var parameters: [Declared] = []
-    var statistics: [Declared] = []
+    var parameters: [FlatLayout.Declaration] = []
+    var statistics: [FlatLayout.Declaration] = []
     var initialisations: [Initialisation] = []
     var statisticsInitialisations: [Initialisation] = []
     for (name, layer, _, inputShapes, _) in layers {
       for array in layer.parameters(for: inputShapes) {
-        parameters.append(("\(name).\(array.name)", array.shape, array.role))
+        parameters.append(.init("\(name).\(array.name)", array.shape, array.role, array.storage))
         initialisations.append(array.initialisation)
       }
       for array in layer.statistics(for: inputShapes) {
-        statistics.append(("\(name).\(array.name)", array.shape, array.role))
+        statistics.append(.init("\(name).\(array.name)", array.shape, array.role, array.storage))
         statisticsInitialisations.append(array.initialisation)
       }
     }
@@ -103,7 +102,7 @@ package struct Network: Sendable {
     let values = FloatBuffer(count: layout.extent)
     for (number, (entry, initialisation)) in zip(layout.entries, initialisations).enumerated() {
       let array = initialisation.values(count: entry.shape.count, seed: seed, array: number)
-      (values.pointer + entry.offset).update(from: array, count: array.count)
+      entry.fill(values.pointer, with: array)
     }
     return values
   }
