@@ -1,11 +1,6 @@
 #pragma once
-// The entries of convolution.c's table, where each algorithm is defined. On other CPUs than x86-64
-// only those named _ref exist.
-
+// The algorithms behind the table of convolution.h, each with one constant for every instruction set.
 #include "convolution.h"
 
-#define CNN_CONV_ALGORITHM(name) extern const cnn_conv_algorithm name##_ref, name##_avx2, name##_avx512
-
-CNN_CONV_ALGORITHM(cnn_winograd2);
-CNN_CONV_ALGORITHM(cnn_winograd4);
-CNN_CONV_ALGORITHM(cnn_winograd5);
+extern const cnn_conv_algorithm cnn_conv_ref[3], cnn_conv_direct[3];
+extern const cnn_conv_algorithm cnn_conv_winograd2[3], cnn_conv_winograd4[3], cnn_conv_winograd5[3];

@@ -7,13 +7,7 @@
 #define KERNEL_BODY "winograd_body.h"
 #include "each_isa.h"
 
-#define ALGORITHM(isa)                                                                               \
-  const cnn_conv_algorithm cnn_winograd4_##isa = {                                                  \
-      "winograd4", winograd_fits,          winograd_prepared,            winograd_prepare_##isa,     \
-      winograd_scratch, winograd_forward_##isa, winograd_backward_data_##isa, winograd_backward_weights_##isa}
-
-ALGORITHM(ref);
-#if defined(__x86_64__)
-ALGORITHM(avx2);
-ALGORITHM(avx512);
-#endif
+#define TABLE(isa)                                                                                      \
+  {"winograd4", winograd_fits, winograd_prepared, winograd_prepare_##isa, winograd_scratch,             \
+   winograd_forward_##isa, winograd_backward_data_##isa, winograd_backward_weights_##isa}
+const cnn_conv_algorithm cnn_conv_winograd4[] = ISA_TABLE(TABLE);

@@ -7,6 +7,7 @@ typedef float ISA(winograd_vector) __attribute__((ext_vector_type(ISA(winograd_l
 #define WSTORE(p, v) ({ WVEC v_ = (v); memcpy((p), &v_, sizeof v_); })
 
 #include "tile_body.h"
+#include "transpose16_body.h"
 #include WINOGRAD_TRANSFORMS
 #include "winograd_tiles_body.h"
 #include "winograd_weights_body.h"

@@ -11,7 +11,7 @@ CNN_INLINE void ISA(winograd_multiply)(const winograd_plan *p, float *m, const f
 static void ISA(winograd_narrow)(const winograd_plan *p, float *y, const float *x, const float *prepared,
                                  const float *bias, float *scratch) {
   float *v = scratch, *m = v + WINOGRAD_POSITIONS * p->v_position;
-  const ptrdiff_t panels = (p->out.channels + CNN_PANEL - 1) / CNN_PANEL;
+  const ptrdiff_t panels = ceiling(p->out.channels, CNN_PANEL);
   for (ptrdiff_t block = 0, start = 0; block < p->blocks; block++) {
     const ptrdiff_t count = winograd_block_tiles(p, block);
     ISA(winograd_transform_input)(p, v, x, start, count);
@@ -26,7 +26,7 @@ static void ISA(winograd_narrow)(const winograd_plan *p, float *y, const float *
           ISA(winograd_prefetch)(p, &p->in, x, start + count, next, fetched);
         ISA(winograd_multiply)(p, m + position * p->m_position + c * count, v + position * p->v_position,
                                prepared + position * p->u_position + c * p->in.channels,
-                               winograd_panel_width(p->out.channels, c), count);
+                               conv_panel_width(p->out.channels, c), count);
       }
     ISA(winograd_transform_output)(p, y, m, bias, 0, winograd_padded(p->out.channels), start, count);
     start += count;
@@ -40,7 +40,7 @@ static void ISA(winograd_wide)(const winograd_plan *p, cnn_conv_pass pass, float
     const ptrdiff_t count = winograd_block_tiles(p, block);
     ISA(winograd_transform_input)(p, v, x, start, count);
     for (ptrdiff_t c = 0; c < p->out.channels; c += CNN_PANEL) {
-      const ptrdiff_t width = winograd_panel_width(p->out.channels, c);
+      const ptrdiff_t width = conv_panel_width(p->out.channels, c);
       ISA(winograd_weights)(p, pass, u, weight, c, width);
       for (int position = 0; position < WINOGRAD_POSITIONS; position++)
         ISA(winograd_multiply)(p, m + position * p->m_position, v + position * p->v_position,

@@ -25,7 +25,7 @@ static void ISA(winograd_narrow_gradient)(const winograd_plan *p, float *dw, con
                                           float *scratch) {
   const ptrdiff_t ic = p->in.channels, oc = p->out.channels, rows = winograd_padded(ic);
   float *v = scratch, *m = v + WINOGRAD_POSITIONS * p->v_position, *du = m + WINOGRAD_POSITIONS * p->m_position;
-  const ptrdiff_t panels = (oc + CNN_PANEL - 1) / CNN_PANEL;
+  const ptrdiff_t panels = ceiling(oc, CNN_PANEL);
   for (ptrdiff_t block = 0, start = 0; block < p->blocks; block++) {
     const ptrdiff_t count = winograd_block_tiles(p, block);
     ISA(winograd_transform_input)(p, v, x, start, count);
@@ -40,7 +40,7 @@ static void ISA(winograd_narrow_gradient)(const winograd_plan *p, float *dw, con
         for (; fetched < units * multiplied / (WINOGRAD_POSITIONS * panels); fetched++)
           if (fetched < units_x) ISA(winograd_prefetch)(p, &p->in, x, start + count, next, fetched);
           else ISA(winograd_prefetch)(p, &p->out, dy, start + count, next, fetched - units_x);
-        const ptrdiff_t width = winograd_panel_width(oc, c);
+        const ptrdiff_t width = conv_panel_width(oc, c);
         float *to = du + position * p->u_position + c * rows;
         for (ptrdiff_t i = 0; i < ic; i += winograd_gradient_rows)
           ISA(winograd_gather)(to + i * width, ISA(winograd_channel)(v + position * p->v_position, i, count),
@@ -49,7 +49,7 @@ static void ISA(winograd_narrow_gradient)(const winograd_plan *p, float *dw, con
     start += count;
   }
   for (ptrdiff_t c = 0; c < oc; c += CNN_PANEL) {
-    const ptrdiff_t width = winograd_panel_width(oc, c);
+    const ptrdiff_t width = conv_panel_width(oc, c);
     ISA(winograd_store_weights)(dw + c * 9 * ic, width, ic * width, du + c * rows, width, p->u_position, ic, width,
                                 false);
   }
@@ -65,13 +65,13 @@ static void ISA(winograd_wide_gradient)(const winograd_plan *p, float *dw, const
     ISA(winograd_transform_input)(p, v, x, start, count);
     ISA(winograd_transform_gradient)(p, m, dy, start, count);
     for (ptrdiff_t c = 0; c < oc; c += CNN_PANEL) {
-      const ptrdiff_t width = winograd_panel_width(oc, c);
+      const ptrdiff_t width = conv_panel_width(oc, c);
       for (ptrdiff_t i = 0; i < ic; i += winograd_gradient_rows) {
         for (int position = 0; position < WINOGRAD_POSITIONS; position++)
           ISA(winograd_gather)(du + position * u_position,
                                ISA(winograd_channel)(v + position * p->v_position, i, count),
                                m + position * p->m_position + c * count, width, count, false);
-        const ptrdiff_t rows = ic - i < winograd_gradient_rows ? ic - i : winograd_gradient_rows;
+        const ptrdiff_t rows = smaller(ic - i, winograd_gradient_rows);
         ISA(winograd_store_weights)(dw + c * 9 * ic + i * width, width, ic * width, du, width, u_position, rows,
                                     width, block > 0);
       }

@@ -17,7 +17,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#include "convolution.h"
+#include "convolution_geometry.h"
 #include "tile.h"
 
 #define WINOGRAD_IN (WINOGRAD_OUT + 2)
@@ -59,12 +59,7 @@ typedef struct {
   ptrdiff_t image, row, column;
 } winograd_tile;
 
-static inline ptrdiff_t winograd_padded(ptrdiff_t channels) { return (channels + 15) / 16 * 16; }
-
-// Channels c ..< c + width make a panel.
-static inline ptrdiff_t winograd_panel_width(ptrdiff_t channels, ptrdiff_t c) {
-  return winograd_padded(channels) - c >= CNN_PANEL ? CNN_PANEL : CNN_BLOCK;
-}
+static inline ptrdiff_t winograd_padded(ptrdiff_t channels) { return conv_blocks(channels) * CNN_BLOCK; }
 
 static inline winograd_plan winograd_plan_for(const cnn_conv_shape *s, cnn_conv_pass pass) {
   const bool back = pass == CNN_CONV_BACKWARD_DATA;
@@ -73,18 +68,18 @@ static inline winograd_plan winograd_plan_for(const cnn_conv_shape *s, cnn_conv_
   // dx is dy, padded by what the kernel reaches beyond the padding of x, times the turned kernel.
   p.ph = back ? 2 - s->ph : s->ph;
   p.pw = back ? 2 - s->pw : s->pw;
-  p.tiles_h = (p.out.height + WINOGRAD_OUT - 1) / WINOGRAD_OUT;
-  p.tiles_w = (p.out.width + WINOGRAD_OUT - 1) / WINOGRAD_OUT;
+  p.tiles_h = ceiling(p.out.height, WINOGRAD_OUT);
+  p.tiles_w = ceiling(p.out.width, WINOGRAD_OUT);
   p.tiles = s->images * p.tiles_h * p.tiles_w;
   p.wide = s->ic * s->oc > winograd_narrow_pairs;
 
   const ptrdiff_t in = winograd_padded(p.in.channels), out = winograd_padded(p.out.channels);
   const bool weights = pass == CNN_CONV_BACKWARD_WEIGHTS;
   const ptrdiff_t products = p.wide && !weights ? CNN_PANEL : out;
-  ptrdiff_t most = (p.wide ? winograd_wide_floats : winograd_narrow_floats) / (WINOGRAD_POSITIONS * (in + products));
-  if (most < winograd_least_tiles) most = winograd_least_tiles;
-  p.blocks = (p.tiles + most - 1) / most;
-  p.block = p.blocks ? (p.tiles + p.blocks - 1) / p.blocks : 0;
+  const ptrdiff_t budget = p.wide ? winograd_wide_floats : winograd_narrow_floats;
+  const ptrdiff_t most = larger(budget / (WINOGRAD_POSITIONS * (in + products)), winograd_least_tiles);
+  p.blocks = ceiling(p.tiles, most);
+  p.block = ceiling(p.tiles, larger(p.blocks, 1));
   p.v_position = in * p.block + 16;
   p.m_position = products * p.block + 16;
   if (weights) p.u_position = p.wide ? 0 : in * out + 16;

@@ -25,21 +25,6 @@ static void ISA(winograd_forward_weights)(const winograd_plan *p, float *u, cons
   }
 }
 
-// The rows of a 16 x 16 matrix become columns. Four times, rows r and r + 8 are shuffled into one another.
-CNN_INLINE void ISA(winograd_transpose)(float *to, const float *from, ptrdiff_t from_row, ptrdiff_t rows) {
-  f32x16 a[16], b[16];
-  UNROLL for (int r = 0; r < 16; r++) a[r] = r < rows ? LOAD(from + r * from_row) : (f32x16)0;
-  UNROLL for (int round = 0; round < 4; round++) {
-    UNROLL for (int r = 0; r < 8; r++) {
-      b[2 * r] = __builtin_shufflevector(a[r], a[r + 8], 0, 16, 1, 17, 2, 18, 3, 19, 4, 20, 5, 21, 6, 22, 7, 23);
-      b[2 * r + 1] =
-          __builtin_shufflevector(a[r], a[r + 8], 8, 24, 9, 25, 10, 26, 11, 27, 12, 28, 13, 29, 14, 30, 15, 31);
-    }
-    UNROLL for (int r = 0; r < 16; r++) a[r] = b[r];
-  }
-  UNROLL for (int r = 0; r < 16; r++) STORE(to + r * 16, a[r]);
-}
-
 // U of the input channels c ..< c + width as outputs of backward_data: k counts output channels, and the
 // taps are turned by 180 degrees.
 static void ISA(winograd_backward_weights_of)(const winograd_plan *p, float *u, const float *weight, ptrdiff_t c,
@@ -48,12 +33,12 @@ static void ISA(winograd_backward_weights_of)(const winograd_plan *p, float *u, 
   float turned[9][16 * 16] __attribute__((aligned(64)));
   for (ptrdiff_t half = 0; half < width; half += CNN_BLOCK)
     for (ptrdiff_t o = 0; o < oc; o += CNN_BLOCK) {
-      const ptrdiff_t first = o / CNN_PANEL * CNN_PANEL, columns = winograd_panel_width(oc, first);
+      const ptrdiff_t first = o / CNN_PANEL * CNN_PANEL, columns = conv_panel_width(oc, first);
       const float *panel = weight + first * 9 * ic + (c + half) * columns + o - first;
       for (int tap = 0; tap < 9; tap++) {
         const float *from = panel + (8 - tap) * ic * columns;
-        if (ic - c - half >= 16) ISA(winograd_transpose)(turned[tap], from, columns, 16);
-        else ISA(winograd_transpose)(turned[tap], from, columns, ic - c - half);
+        if (ic - c - half >= 16) ISA(transpose16)(turned[tap], 16, 16, from, columns, 16);
+        else ISA(transpose16)(turned[tap], 16, 16, from, columns, ic - c - half);
       }
       for (ptrdiff_t k = 0; k < CNN_BLOCK && o + k < oc; k++)
         for (int lane = 0; lane < CNN_BLOCK; lane += WLANES) {
@@ -75,7 +60,7 @@ static void ISA(winograd_prepare)(const cnn_conv_shape *s, cnn_conv_pass pass, f
   const winograd_plan p = winograd_plan_for(s, pass);
   ptrdiff_t width;
   for (ptrdiff_t c = 0; c < p.out.channels; c += width) {
-    width = winograd_panel_width(p.out.channels, c);
+    width = conv_panel_width(p.out.channels, c);
     ISA(winograd_weights)(&p, pass, prepared + c * p.in.channels, weight, c, width);
   }
 }
