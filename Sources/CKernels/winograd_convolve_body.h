@@ -21,14 +21,17 @@ static void ISA(winograd_narrow)(const winograd_plan *p, float *y, const float *
     const ptrdiff_t count = winograd_block_tiles(p, block);
     ISA(winograd_transform_input)(p, v, x, start, count);
 
+    // During the products: the inputs of the next block, and where the outputs of this one will lie.
     const ptrdiff_t next = block + 1 < p->blocks ? winograd_block_tiles(p, block + 1) : 0;
-    const ptrdiff_t units = next * (winograd_padded(p->in.channels) / CNN_BLOCK);
+    const ptrdiff_t inputs = next * conv_blocks(p->in.channels);
+    const ptrdiff_t units = inputs + count * conv_blocks(p->out.channels);
     ptrdiff_t fetched = 0, multiplied = 0;
     for (int position = 0; position < WINOGRAD_POSITIONS; position++)
       for (ptrdiff_t c = 0; c < p->out.channels; c += CNN_PANEL) {
         multiplied++;
         for (; fetched < units * multiplied / (WINOGRAD_POSITIONS * panels); fetched++)
-          ISA(winograd_prefetch)(p, &p->in, x, start + count, next, fetched);
+          if (fetched < inputs) ISA(winograd_prefetch)(p, &p->in, x, start + count, next, fetched);
+          else ISA(winograd_prefetch)(p, &p->out, y, start, count, fetched - inputs);
         ISA(winograd_multiply)(m + position * p->m_position + c * count, v + position * p->v_position,
                                prepared + position * p->u_position + c * p->in.channels, p->in.channels,
                                conv_panel_width(p->out.channels, c), count, false);
