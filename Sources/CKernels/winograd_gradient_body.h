@@ -71,13 +71,15 @@ static void ISA(winograd_wide_gradient)(const winograd_plan *p, float *dw, const
     for (ptrdiff_t c = 0; c < oc; c += CNN_PANEL) {
       const ptrdiff_t width = conv_panel_width(oc, c);
       for (ptrdiff_t i = 0; i < ic; i += winograd_gradient_rows) {
+        const ptrdiff_t rows = smaller(ic - i, winograd_gradient_rows);
         for (int position = 0; position < WINOGRAD_POSITIONS; position++) {
+          ISA(winograd_prefetch_panel)(dw + c * 9 * ic + i * width, ic, width, rows, position, WINOGRAD_POSITIONS);
           ISA(winograd_prefetch_channels)(v + position * p->v_position, i, count);
           ISA(winograd_gather)(du + position * p->u_position,
                                ISA(winograd_channel)(v + position * p->v_position, i, count),
                                m + position * p->m_position + c * count, width, count, false);
         }
-        ISA(winograd_store_weights)(p, dw, du, c, i, smaller(ic - i, winograd_gradient_rows), block > 0);
+        ISA(winograd_store_weights)(p, dw, du, c, i, rows, block > 0);
       }
     }
     start += count;

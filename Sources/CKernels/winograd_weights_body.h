@@ -55,21 +55,30 @@ static void ISA(winograd_weights)(const winograd_plan *p, cnn_conv_pass pass, fl
   else ISA(winograd_forward_weights)(p, u, weight, c, width, first, depth);
 }
 
-// Fetches into L2 the part `share` of `shares` of what winograd_weights will read.
-CNN_INLINE void ISA(winograd_prefetch_weights)(const winograd_plan *p, cnn_conv_pass pass, const float *weight,
-                                               ptrdiff_t c, ptrdiff_t first, ptrdiff_t share, ptrdiff_t shares) {
-  const bool turned = pass == CNN_CONV_BACKWARD_DATA;
-  const ptrdiff_t ic = turned ? p->out.channels : p->in.channels, oc = turned ? p->in.channels : p->out.channels;
-  const ptrdiff_t end = turned ? smaller(oc, first + winograd_wide_depth) : c + 1;
-  for (ptrdiff_t o = turned ? first : c; o < end; o += CNN_PANEL) {
-    const ptrdiff_t width = conv_panel_width(oc, o), i = turned ? c : first;
-    const ptrdiff_t rows = smaller(ic - i, turned ? CNN_PANEL : winograd_wide_depth);
-    const ptrdiff_t lines = rows * width / CNN_BLOCK;
-    for (int tap = 0; tap < 9; tap++) {
-      const float *from = weight + o * 9 * ic + (tap * ic + i) * width;
-      for (ptrdiff_t line = lines * share / shares; line < lines * (share + 1) / shares; line++)
-        __builtin_prefetch(from + line * CNN_BLOCK, 0, 2);
-    }
+// Fetches into L2 the part `share` of `shares` of the 3 x 3 taps of `rows` input channels in a panel of
+// weights or their gradients; `panel` points to the first of them.
+CNN_INLINE void ISA(winograd_prefetch_panel)(const float *panel, ptrdiff_t ic, ptrdiff_t width, ptrdiff_t rows,
+                                             ptrdiff_t share, ptrdiff_t shares) {
+  const ptrdiff_t lines = rows * width / CNN_BLOCK;
+  for (int tap = 0; tap < 9; tap++, panel += ic * width)
+    for (ptrdiff_t line = lines * share / shares; line < lines * (share + 1) / shares; line++)
+      __builtin_prefetch(panel + line * CNN_BLOCK, 0, 2);
+}
+
+// What winograd_weights will read of a panel and up to winograd_wide_depth channels from `first`.
+static void ISA(winograd_prefetch_weights)(const winograd_plan *p, cnn_conv_pass pass, const float *weight,
+                                           ptrdiff_t c, ptrdiff_t first, ptrdiff_t share, ptrdiff_t shares) {
+  const ptrdiff_t depth = smaller(winograd_wide_depth, p->in.channels - first);
+  if (pass == CNN_CONV_FORWARD) {
+    const ptrdiff_t ic = p->in.channels, width = conv_panel_width(p->out.channels, c);
+    ISA(winograd_prefetch_panel)(weight + c * 9 * ic + first * width, ic, width, depth, share, shares);
+    return;
+  }
+  const ptrdiff_t ic = p->out.channels;
+  for (ptrdiff_t o = first; o < first + depth; o += CNN_PANEL) {
+    const ptrdiff_t width = conv_panel_width(p->in.channels, o);
+    ISA(winograd_prefetch_panel)(weight + o * 9 * ic + c * width, ic, width, smaller(CNN_PANEL, ic - c), share,
+                                 shares);
   }
 }
 
