@@ -20,13 +20,13 @@ package struct Network: Sendable {
     package let parameters: [FlatLayout.Entry]
     package let statistics: [FlatLayout.Entry]
 
-    /// The part of the flat buffers that the parameters fill, padding between them included.
+    /// The part of the flat buffers that the parameters fill, padding to whole vectors included.
     package var parameterRange: Range<Int> { Self.hull(of: parameters) }
     package var statisticsRange: Range<Int> { Self.hull(of: statistics) }
 
     private static func hull(of entries: [FlatLayout.Entry]) -> Range<Int> {
       guard let first = entries.first, let last = entries.last else { return 0..<0 }
-      return first.offset..<last.range.upperBound
+      return first.offset..<((last.range.upperBound + 15) / 16 * 16)
     }
   }
 
@@ -56,13 +56,13 @@ package struct Network: Sendable {
     return consumers
   }
 
+  /// A node to be, before its arrays are laid out.
+  typealias Part = (
+    name: String, layer: any Layer, inputs: [Source], inputShapes: [FeatureShape], shape: FeatureShape
+  )
+
   /// Assembles the graph; `layers` come in forward order.
-  init(
-    input: FeatureShape,
-    layers: [(
-      name: String, layer: any Layer, inputs: [Source], inputShapes: [FeatureShape], shape: FeatureShape
-    )]
-  ) {
+  init(input: FeatureShape, layers: [Part]) {
     var parameters: [FlatLayout.Declaration] = []
     var statistics: [FlatLayout.Declaration] = []
     var initialisations: [Initialisation] = []
@@ -95,6 +95,11 @@ package struct Network: Sendable {
         parameters: Array(layout.parameters[nextParameter..<(nextParameter + parameterCount)]),
         statistics: Array(layout.statistics[nextStatistic..<(nextStatistic + statisticsCount)]))
     }
+  }
+
+  /// Whether a node reads the network's images, input `position`, planar as they come.
+  func readsPlanarImages(_ node: Node, position: Int) -> Bool {
+    position == 0 && node.inputs[position] == .image && node.layer.readsImages(input)
   }
 
   /// The first values of parameters and running statistics, a function of the seed alone.
