@@ -2,9 +2,11 @@
 
 #include <string.h>
 
-enum { algorithms = 2 };
+enum { algorithms = 5 };
 
-#define LIST(isa) {&cnn_conv_ref[isa], &cnn_conv_direct[isa]}
+#define LIST(isa)                                                                      \
+  {&cnn_conv_ref[isa], &cnn_conv_direct[isa], &cnn_conv_winograd2[isa],                \
+   &cnn_conv_winograd4[isa], &cnn_conv_winograd5[isa]}
 static const cnn_conv_algorithm *const lists[][algorithms] = {
     LIST(CNN_ISA_REF), LIST(CNN_ISA_AVX2), LIST(CNN_ISA_AVX512)};
 
