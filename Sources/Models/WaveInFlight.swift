@@ -120,8 +120,9 @@ package final class WaveInFlight {
   private func block(_ planar: UnsafePointer<Float>) {
     guard let offset = plan.blockedImages else { return }
     let input = plan.network.input
-    BlockedImages.block(
-      planar, into: arena.pointer + offset, shape: input, images: images, kernels: plan.kernels)
+    var shape = cnn_blocked(
+      channels: input.channels, n: images, area: input.area, first: 0, images: images)
+    cnn_transpose_kernels_for(plan.kernels.kernelTable).pointee.block(arena.pointer + offset, planar, &shape)
   }
 
   private func pointer(

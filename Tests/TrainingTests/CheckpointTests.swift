@@ -202,6 +202,31 @@ import Training
     }
   }
 
+  /// However arrays lie in memory, files and hashes have PyTorch's order.
+  @Test func filesDoNotShowHowWeightsLieInMemory() throws {
+    try withScratchDirectory { directory in
+      let shape: Shape = [5, 18]
+      let array = (0..<90).map(Float.init)
+      let layouts = [1, 6].map { taps in
+        FlatLayout(parameters: [.init("w", shape, .weight, .panels(taps: taps))], statistics: [])
+      }
+      let flat = layouts.map { layout in
+        let flat = FloatBuffer(count: layout.extent)
+        layout.parameters[0].fill(flat.pointer, with: array)
+        return flat
+      }
+      #expect(flat[0].values != flat[1].values)
+      #expect(
+        WeightsHash.of(flat[0].pointer, layout: layouts[0]) == WeightsHash.of(flat[1].pointer, layout: layouts[1]))
+      let path = directory + "/weights.safetensors"
+      try CheckpointArrays.weights(flat[0].values, layout: layouts[0], step: 1, model: "m", classes: [])
+        .write(to: path)
+      let file = try Safetensors.Reader(path: path)
+      #expect(try file.tensor("w") == Tensor(shape: shape, values: array))
+      #expect(try CheckpointArrays.weights(in: file, layout: layouts[1]) == flat[1].values)
+    }
+  }
+
   @Test func weightsHashTellsBitsNamesAndShapesApart() {
     let values = Self.checkpoint(step: 1).values
     let hash = WeightsHash.of(values, layout: Self.layout)
