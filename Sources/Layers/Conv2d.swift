@@ -163,7 +163,10 @@ package struct Conv2d: Layer, Equatable {
       .backwardWeights(
         dWeight: gradients[0], x: pass.inputs[0], dy: pass.outputGradient, images: images,
         scratch: pass.scratch)
-    if hasBias { pass.addUpBias(into: gradients[1], images: images) }
+    guard hasBias else { return }
+    BiasGradient.compute(
+      gradients[1], from: pass.outputGradient, pass.outputShape, pass.wave, microbatch: microbatch,
+      kernels: pass.kernels)
   }
 
   package func backwardData(_ pass: borrowing BackwardPass) {
@@ -188,15 +191,5 @@ package struct Conv2d: Layer, Equatable {
       oh: output.height, ow: output.width, kh: kernel.height, kw: kernel.width, sh: stride.height,
       sw: stride.width, ph: above, pw: left, dh: dilation.height, dw: dilation.width, groups: groups, first: 0,
       images: images, planar: readsImages)
-  }
-}
-
-extension BackwardPass {
-  /// dBias[o] = Σ dy[n, o, i, j] over the images of a microbatch. Overwrites `dBias`, padding included.
-  func addUpBias(into dBias: UnsafeMutablePointer<Float>, images: Range<Int>) {
-    var shape = cnn_blocked(
-      channels: outputShape.channels, n: wave.images, area: outputShape.area, first: images.lowerBound,
-      images: images.count)
-    cnn_bias_kernels_for(kernels.kernelTable).pointee.gradient(dBias, outputGradient, &shape)
   }
 }

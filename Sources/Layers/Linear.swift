@@ -82,7 +82,10 @@ package struct Linear: Layer, Equatable {
       .backwardWeights(
         dWeight: gradients[0], x: pass.inputs[0], dy: pass.outputGradient, images: images,
         scratch: pass.scratch)
-    if hasBias { pass.addUpBias(into: gradients[1], images: images) }
+    guard hasBias else { return }
+    BiasGradient.compute(
+      gradients[1], from: pass.outputGradient, pass.outputShape, pass.wave, microbatch: microbatch,
+      kernels: pass.kernels)
   }
 
   /// dx = dy · W.

@@ -20,6 +20,6 @@ extension Network {
       default: layers.append(node.layer)
       }
     }
-    return replacing(layers, removed: [:])
+    return replacing(layers)
   }
 }

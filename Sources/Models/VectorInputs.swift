@@ -30,33 +30,6 @@ extension Network {
         }
         layer.readsImages = true
         return layer
-      }, removed: [:])
-  }
-
-  /// The same graph with other layers; whoever read a removed node reads what is named
-  /// in its place.
-  func replacing(_ layers: [any Layer], removed: [Int: Source]) -> Network {
-    var position: [Int: Int] = [:]
-    var parts: [Part] = []
-    for (index, node) in nodes.enumerated() {
-      if case .node(let source)? = removed[index] {
-        position[index] = position[source]
-        continue
-      }
-      position[index] = parts.count
-      let inputs = node.inputs.map { source -> Source in
-        guard case .node(let old) = source, let new = position[old] else { return source }
-        return .node(new)
-      }
-      let inputShapes = inputs.map { source -> FeatureShape in
-        guard case .node(let index) = source else { return input }
-        return parts[index].shape
-      }
-      guard let shape = try? layers[index].outputShape(of: inputShapes) else {
-        preconditionFailure("\(node.name) can't be replaced by \(layers[index]), which refuses \(inputShapes)")
-      }
-      parts.append((node.name, layers[index], inputs, inputShapes, shape))
-    }
-    return Network(input: input, layers: parts)
+      })
   }
 }

@@ -119,10 +119,9 @@ package final class WaveInFlight {
 
   private func block(_ planar: UnsafePointer<Float>) {
     guard let offset = plan.blockedImages else { return }
-    let input = plan.network.input
-    var shape = cnn_blocked(
-      channels: input.channels, n: images, area: input.area, first: 0, images: images)
-    cnn_transpose_kernels_for(plan.kernels.kernelTable).pointee.block(arena.pointer + offset, planar, &shape)
+    BlockedLayout.block(
+      planar, plan.network.input, n: images, images: 0..<images, into: arena.pointer + offset,
+      kernels: plan.kernels)
   }
 
   private func pointer(
@@ -164,7 +163,7 @@ package final class WaveInFlight {
     _ loss: SoftmaxCrossEntropy, microbatch: Int, labels: [Int32], denominator: Float
   ) -> SoftmaxCrossEntropy.Sums {
     loss.forwardBackward(
-      logits: logits, labels: labels, images: forwardPasses[0].wave.microbatches[microbatch], of: images,
+      logits: logits, n: images, images: forwardPasses[0].wave.microbatches[microbatch], labels: labels,
       denominator: denominator, dLogits: logitsGradient, kernels: plan.kernels)
   }
 

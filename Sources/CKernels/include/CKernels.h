@@ -9,7 +9,6 @@
 #include "depthwise.h"
 #include "dropout.h"
 #include "elementwise.h"
-#include "im2col.h"
 #include "isa.h"
 #include "lanes.h"
 #include "optimizers.h"
