@@ -63,7 +63,7 @@ private struct Run {
       defer { first += images }
       let pixels = FloatBuffer(count: images * network.input.count)
       for image in 0..<images {
-        let random = RandomStream(seed: 5, purpose: .test(2), position: first + image)
+        let random = RandomStream(seed: 6, purpose: .test(2), position: first + image)
         for channel in 0..<network.input.channels {
           for place in 0..<network.input.area {
             pixels[(channel * images + image) * network.input.area + place] =
