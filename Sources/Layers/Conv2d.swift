@@ -122,7 +122,9 @@ package struct Conv2d: Layer, Equatable {
       "weight", [outputChannels, depth, kernel.height, kernel.width], .weight, .panels(taps: kernel.area),
       initialisation.weight(fanIn: fanIn, fanOut: fanOut))
     guard hasBias else { return [weight] }
-    return [weight, ArrayDeclaration("bias", [outputChannels], .bias, .plain, initialisation.bias(fanIn: fanIn))]
+    return [
+      weight, ArrayDeclaration("bias", [outputChannels], .bias, .plain, initialisation.bias(fanIn: fanIn)),
+    ]
   }
 
   package func memory(for inputs: [FeatureShape], images: Int, kernels: InstructionSet) -> MemoryNeeds {
@@ -189,7 +191,8 @@ package struct Conv2d: Layer, Equatable {
     return ConvolutionShape(
       n: images, ic: input.channels, ih: input.height, iw: input.width, oc: output.channels,
       oh: output.height, ow: output.width, kh: kernel.height, kw: kernel.width, sh: stride.height,
-      sw: stride.width, ph: above, pw: left, dh: dilation.height, dw: dilation.width, groups: groups, first: 0,
+      sw: stride.width, ph: above, pw: left, dh: dilation.height, dw: dilation.width, groups: groups,
+      first: 0,
       images: images, planar: readsImages)
   }
 }

@@ -43,6 +43,7 @@ struct Convolution {
   /// the larger error of F(4) and F(5) (3e-5, 1e-5 of the largest output) being borne where that is a
   /// tenth at least. With fewer than 16 channels on a side transforms cost more than they save.
   private static func ranking(_ shape: ConvolutionShape) -> [String] {
+    if shape.planar { return ["stem"] }
     if shape.isDepthwise { return ["depthwise", "direct"] }
     if shape.groups == 1 && shape.coversInput { return ["dense", "direct"] }
     if shape.groups == 1 && shape.kh == 1 && shape.kw == 1 { return ["pointwise", "direct"] }
@@ -82,9 +83,10 @@ struct Convolution {
   /// Throws where an algorithm is forced on a shape that it can't do, and names those that can.
   static func check(_ shape: ConvolutionShape, _ choice: ConvolutionChoice) throws(LayerError) {
     guard let forced = choice.forced else { return }
-    let kernels = InstructionSet.detected
+    var blocked = shape
+    blocked.planar = false
     func fits(_ name: String) -> Bool {
-      passes.allSatisfy { fitting(name, shape, $0, kernels) != nil }
+      passes.allSatisfy { fitting(name, blocked, $0, .detected) != nil }
     }
     guard !fits(forced) else { return }
     let others = ConvolutionChoice.allCases.filter {
@@ -99,12 +101,11 @@ struct Convolution {
 
   /// Whether planar images can be read in both passes that read x.
   static func readsPlanar(_ shape: ConvolutionShape, _ choice: ConvolutionChoice) -> Bool {
-    guard choice != .blas else { return false }
+    guard choice == .auto || choice == .direct else { return false }
     var planar = shape
     planar.planar = true
-    let names = choice.forced.map { [$0] } ?? ranking(planar)
     return [CNN_CONV_FORWARD, CNN_CONV_BACKWARD_WEIGHTS].allSatisfy { pass in
-      names.contains { fitting($0, planar, pass, .detected) != nil }
+      ranking(planar).contains { fitting($0, planar, pass, .detected) != nil }
     }
   }
 

@@ -40,7 +40,8 @@ package final class PreparedWeights: Sendable {
     for (index, node) in network.nodes.enumerated()
     where counts[index] > 0 && (offsets[index] + counts[index] / 2) / share == part {
       node.layer.prepare(
-        memory.pointer + offsets[index], parameters: node.parameters.map { UnsafePointer(values.pointer + $0.offset) },
+        memory.pointer + offsets[index],
+        parameters: node.parameters.map { UnsafePointer(values.pointer + $0.offset) },
         inputs: node.inputShapes, kernels: kernels)
     }
   }

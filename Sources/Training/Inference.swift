@@ -47,7 +47,8 @@ package final class Inference: @unchecked Sendable {
     pass.load([microbatch.part])
     for node in network.nodes.indices { pass.forward(node: node) }
     SoftmaxCrossEntropy.probabilities(
-      logits: pass.logits, classes: network.classes, n: pass.images, images: 0..<pass.images, into: rows.pointer,
+      logits: pass.logits, classes: network.classes, n: pass.images, images: 0..<pass.images,
+      into: rows.pointer,
       kernels: kernels)
   }
 }

@@ -116,7 +116,8 @@ final class Lane: @unchecked Sendable {
     climb(wave, .metrics) { microbatch, slot in
       let number = wave.sums.run.lowerBound + microbatch
       let sums = inFlight.computeLoss(
-        loss, microbatch: microbatch, labels: batch[number - firstMicrobatch].labels, denominator: denominator)
+        loss, microbatch: microbatch, labels: batch[number - firstMicrobatch].labels, denominator: denominator
+      )
       let metrics = slots.floats(of: .metrics, in: slot)
       metrics[0] = Float(sums.loss)
       if !metrics[0].isFinite && notFinite == nil { notFinite = number }

@@ -43,11 +43,13 @@ import Testing
   }
 
   @Test func agreesWithTheDefinition() throws {
-    for test in ConvolutionCase.drawn + ConvolutionCase.cut + ConvolutionCase.wide {
+    for (number, test) in (ConvolutionCase.drawn + ConvolutionCase.cut + ConvolutionCase.wide).enumerated() {
       let (x, parameters, dy) = try test.arrays()
       let expected = ReferenceConvolution(
         test.layer, x: x, weight: parameters[0], bias: parameters.count > 1 ? parameters[1] : nil, dy: dy)
-      for choice in [ConvolutionChoice.auto, .blas, .direct] {
+      // One of the three choices for most shapes, all for those that can choose.
+      let choices = [ConvolutionChoice.auto, .blas, .direct]
+      for choice in test.isWide ? choices : [choices[number % 3]] {
         var layer = test.layer
         layer.algorithm = choice
         let harness = try LayerHarness(layer, inputs: [x], parameters: parameters)
@@ -112,12 +114,15 @@ import Testing
         for (number, images) in [0..<2, 2..<3, 3..<6].enumerated() {
           let alone = try LayerHarness(layer, inputs: [x.images(images)], parameters: parameters)
             .run(outputGradient: dy.images(images))
-          #expect(alone.leaves[0] == result.leaves[number], "\(choice), microbatch \(number) of \(test)")
+          let same = alone.leaves[0] == result.leaves[number]
+          #expect(same, "\(choice), microbatch \(number) of \(test)")
           outputs += alone.output.values
           gradients += try #require(alone.inputGradients[0]).values
         }
-        #expect(outputs == result.output.values, "y by \(choice) of \(test)")
-        #expect(gradients == result.inputGradients[0]?.values, "dx by \(choice) of \(test)")
+        let sameOutputs = outputs == result.output.values
+        let sameGradients = gradients == result.inputGradients[0]?.values
+        #expect(sameOutputs, "y by \(choice) of \(test)")
+        #expect(sameGradients, "dx by \(choice) of \(test)")
       }
     }
   }

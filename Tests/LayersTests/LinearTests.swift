@@ -51,7 +51,8 @@ import Testing
   /// Images (C, H, W) are the vector of their elements in this order, and weights keep PyTorch's.
   @Test func readsImagesAsFlattenWouldGiveThem() throws {
     for (input, outputs, choice) in [
-      ([3, 5, 2, 3] as Shape, 7, ConvolutionChoice.auto), ([5, 20, 4, 4], 33, .auto), ([17, 16, 1, 3], 64, .auto),
+      ([3, 5, 2, 3] as Shape, 7, ConvolutionChoice.auto), ([5, 20, 4, 4], 33, .auto),
+      ([17, 16, 1, 3], 64, .auto),
       ([3, 18, 2, 2], 40, .blas),
     ] {
       let x = Tensor.random(input, number: 1)

@@ -65,7 +65,8 @@ private func eachElement(images: Int, _ shape: FeatureShape, _ body: (_ nchw: In
   for n in 0..<images {
     for c in 0..<shape.channels {
       for p in 0..<shape.area {
-        body((n * shape.channels + c) * shape.area + p, ((c / 16 * images + n) * shape.area + p) * 16 + c % 16)
+        body(
+          (n * shape.channels + c) * shape.area + p, ((c / 16 * images + n) * shape.area + p) * 16 + c % 16)
       }
     }
   }

@@ -31,7 +31,8 @@ private func winogradNetwork() throws -> Network {
   try network.add("f5", Conv2d(outputChannels: 17, kernel: 3, padding: .explicit(1), bias: false))
   try network.add("norm", BatchNorm2d())
   try network.add("relu", ReLU())
-  try network.add("depthwise", Conv2d(outputChannels: 17, kernel: 3, stride: 2, padding: .explicit(1), groups: 17))
+  try network.add(
+    "depthwise", Conv2d(outputChannels: 17, kernel: 3, stride: 2, padding: .explicit(1), groups: 17))
   try network.add("pointwise", Conv2d(outputChannels: 33, kernel: 1))
   try network.add("f4", Conv2d(outputChannels: 16, kernel: 3, padding: .explicit(1)))
   try network.add("pool", MaxPool2d(kernel: 3))
@@ -112,7 +113,9 @@ private struct Run {
       }
     }
     let classes = network.classes
-    let places = (0..<(images * classes)).map { ($0 % classes / 16 * images + $0 / classes) * 16 + $0 % classes % 16 }
+    let places = (0..<(images * classes)).map {
+      ($0 % classes / 16 * images + $0 / classes) * 16 + $0 % classes % 16
+    }
     result.logits = places.map { pass.logits[$0] }
     guard mode == .training else { return result }
     pass.logitsGradient.update(repeating: 0, count: images * network.output.blockedCount)

@@ -217,7 +217,8 @@ import Training
       }
       #expect(flat[0].values != flat[1].values)
       #expect(
-        WeightsHash.of(flat[0].pointer, layout: layouts[0]) == WeightsHash.of(flat[1].pointer, layout: layouts[1]))
+        WeightsHash.of(flat[0].pointer, layout: layouts[0])
+          == WeightsHash.of(flat[1].pointer, layout: layouts[1]))
       let path = directory + "/weights.safetensors"
       try CheckpointArrays.weights(flat[0].values, layout: layouts[0], step: 1, model: "m", classes: [])
         .write(to: path)

@@ -85,7 +85,8 @@ struct StepCase {
       for (index, node) in network.nodes.enumerated() {
         pass.forward(node: index)
         guard !node.statistics.isEmpty else { continue }
-        pass.batchStatistics(node: index, microbatch: 0, into: node.statistics.map { flat.pointer + $0.offset })
+        pass.batchStatistics(
+          node: index, microbatch: 0, into: node.statistics.map { flat.pointer + $0.offset })
       }
       let logits = (0..<(Self.classes * microbatch.images)).map {
         pass.logits[$0 % microbatch.images * 16 + $0 / microbatch.images]

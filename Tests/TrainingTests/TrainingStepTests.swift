@@ -20,7 +20,8 @@ import Training
       #expect(gradient == entry.tensor(in: expected).values, "\(entry.name)")
       #expect(gradient.contains { $0 != 0 }, "\(entry.name)")
       let moved = zip(entry.array(in: example.initial.pointer), gradient).map { $0 - 0.5 * $1 }
-      #expect(largestDifference(entry.array(in: step.values.pointer)[...], moved[...]) < 1e-6, "\(entry.name)")
+      #expect(
+        largestDifference(entry.array(in: step.values.pointer)[...], moved[...]) < 1e-6, "\(entry.name)")
     }
     #expect(abs(result.meanLoss - example.meanLoss(of: leaves)) < 1e-6)
     let correct = zip(leaves, example.local).reduce(0) { $0 + Self.correct($1.0.logits, $1.1.labels) }
