@@ -5,7 +5,6 @@
 #include "batch_norm.h"
 #include "bias.h"
 #include "convolution.h"
-#include "depthwise.h"
 #include "dropout.h"
 #include "elementwise.h"
 #include "im2col.h"
