@@ -7,7 +7,7 @@
 #include "convolution.h"
 #include "dropout.h"
 #include "elementwise.h"
-#include "im2col.h"
+#include "im2row.h"
 #include "isa.h"
 #include "optimizers.h"
 #include "philox.h"
