@@ -18,7 +18,7 @@ package enum ConvolutionChoice: String, Sendable, CaseIterable, Codable {
 /// A convolution of a wave, each pass by the algorithm that was chosen for its shape and instruction
 /// set, never for its number of images: a choice must not depend on lanes and ranks.
 ///
-/// Prepared are the weights of forward, then those of backward data.
+/// Prepared are the weights of forward, then those of backward data; of BLAS the same for both.
 struct Convolution {
   typealias Algorithm = UnsafePointer<cnn_conv_algorithm>
 
@@ -112,12 +112,16 @@ struct Convolution {
   // MARK: Memory
 
   /// Floats of prepared weights.
-  var preparedCount: Int { preparedCount(CNN_CONV_FORWARD) + preparedCount(CNN_CONV_BACKWARD_DATA) }
+  var preparedCount: Int {
+    if choice == .blas { return ConvolutionBLAS(shape, kernels).preparedCount }
+    return preparedCount(CNN_CONV_FORWARD) + preparedCount(CNN_CONV_BACKWARD_DATA)
+  }
 
   /// Floats of scratch that every pass over at most the images of the shape can do with.
   var scratchCount: Int {
-    Self.passes.filter { !shape.planar || $0 != CNN_CONV_BACKWARD_DATA }.reduce(0) { most, pass in
-      guard let algorithm = algorithm(pass) else { return max(most, ConvolutionBLAS.scratch(for: shape)) }
+    if choice == .blas { return ConvolutionBLAS(shape, kernels).scratchCount }
+    return Self.passes.filter { !shape.planar || $0 != CNN_CONV_BACKWARD_DATA }.reduce(0) { most, pass in
+      guard let algorithm = algorithm(pass) else { return most }
       return max(most, withUnsafePointer(to: shape) { Int(algorithm.pointee.scratch($0, pass)) })
     }
   }
@@ -132,6 +136,7 @@ struct Convolution {
 
   /// Overwrites `prepared`.
   func prepare(_ prepared: UnsafeMutablePointer<Float>, weight: UnsafePointer<Float>) {
+    if choice == .blas { return ConvolutionBLAS(shape, kernels).prepare(prepared, weight: weight) }
     var target = prepared
     for pass in [CNN_CONV_FORWARD, CNN_CONV_BACKWARD_DATA] {
       let count = preparedCount(pass)
@@ -150,7 +155,7 @@ struct Convolution {
     guard let algorithm = algorithm(CNN_CONV_FORWARD) else {
       for images in wave.microbatches {
         ConvolutionBLAS(shape(of: images), kernels)
-          .forward(x: x, weight: weight, bias: bias, y: y, scratch: scratch)
+          .forward(y: y, x: x, prepared: prepared, bias: bias, scratch: scratch)
       }
       return
     }
@@ -165,7 +170,7 @@ struct Convolution {
     guard let algorithm = algorithm(CNN_CONV_BACKWARD_DATA) else {
       for images in wave.microbatches {
         ConvolutionBLAS(shape(of: images), kernels)
-          .backwardData(dy: dy, weight: weight, dx: dx, scratch: scratch)
+          .backwardData(dx: dx, dy: dy, prepared: prepared, scratch: scratch)
       }
       return
     }
@@ -180,7 +185,7 @@ struct Convolution {
   ) {
     let part = shape(of: images)
     guard let algorithm = algorithm(CNN_CONV_BACKWARD_WEIGHTS) else {
-      ConvolutionBLAS(part, kernels).backwardWeights(x: x, dy: dy, dWeight: dWeight, scratch: scratch)
+      ConvolutionBLAS(part, kernels).backwardWeights(dWeight: dWeight, x: x, dy: dy, scratch: scratch)
       return
     }
     withUnsafePointer(to: part) { algorithm.pointee.backward_weights($0, dWeight, x, dy, scratch) }
