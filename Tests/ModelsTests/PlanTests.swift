@@ -162,18 +162,20 @@ struct PlanTests {
         var array = entry.array(in: run.values.pointer)
         for position in stride(from: 0, to: array.count, by: 7) {
           let value = array[position]
-          let step: Float = 4e-3
           func loss(_ moved: Float) -> Double {
             array[position] = moved
             entry.fill(run.values.pointer, with: array)
             return run.loss()
           }
-          let numeric = (loss(value + step) - loss(value - step)) / Double(2 * step)
+          func error(_ step: Float) -> Double {
+            let numeric = (loss(value + step) - loss(value - step)) / Double(2 * step)
+            return abs(numeric - Double(gradient[position])) / scale
+          }
+          // Kinks of the ReLUs limit the agreement of a whole network; a smaller step meets fewer.
+          let errors = [4e-3, 1e-3, 4e-4].map { error($0) }
+          #expect(errors.contains { $0 < 1e-2 }, "\(entry.name)[\(position)]: \(errors)")
           array[position] = value
           entry.fill(run.values.pointer, with: array)
-          // Kinks of the ReLUs limit the agreement of a whole network.
-          #expect(
-            abs(numeric - Double(gradient[position])) / scale < 2e-2, "\(entry.name)[\(position)]")
         }
       }
     }
