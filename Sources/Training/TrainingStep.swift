@@ -86,7 +86,8 @@ package final class TrainingStep: @unchecked Sendable {
   }
 
   package let network: Network
-  package let plan: Plan
+  /// What the layers make of the values at the beginning of each step.
+  package let prepared: PreparedWeights
   package let update: WeightUpdate
   package let reducer: GradientReducer
   package let team: ThreadTeam
@@ -111,7 +112,6 @@ package final class TrainingStep: @unchecked Sendable {
     self.settings = settings
     self.communicator = communicator
     self.team = team
-    plan = Plan(network, images: settings.microbatch, mode: .training)
     let needs = settings.microbatchCounts
       .map { StepDivision.needs(microbatches: $0, layout: settings.layout, wave: settings.wave) }
     let partials = needs.map(\.partials).max() ?? 0
@@ -136,10 +136,18 @@ package final class TrainingStep: @unchecked Sendable {
         ($0, try reducer.plan(for: $1.division, sums: $1.sums))
       })
     schedule = BucketSchedule(network, buckets: buckets)
-    let plan = plan
+    let prepared = PreparedWeights(network, values: reducer.values, kernels: settings.kernels)
+    self.prepared = prepared
+    let wave = needs.map(\.wave).max() ?? 0
+    let plan =
+      wave == 0
+      ? nil
+      : Plan(
+        network, images: wave * settings.microbatch, microbatches: wave, mode: .training,
+        kernels: settings.kernels)
     lanes = (0..<team.count).map { lane in
       Lane(
-        plan: plan, values: reducer.values, wave: needs.map(\.wave).max() ?? 0,
+        network: network, plan: plan, values: reducer.values, prepared: prepared,
         partials: Array(reducer.partials[(lane * partials)..<((lane + 1) * partials)]),
         stackDepth: needs.map(\.stack).max() ?? 0, loss: settings.loss, kernels: settings.kernels)
     }
@@ -204,6 +212,7 @@ package final class TrainingStep: @unchecked Sendable {
     reducer.begin(plan) { [unowned self] piece, sums in
       apply(piece, sums, images: images, step: step, learningRate: learningRate)
     }
+    prepared.begin()
     team.run { [self] lane in
       lanes[lane].compute(
         division.lanes[lane], batch: batch.local, firstMicrobatch: division.run.lowerBound,
@@ -241,12 +250,11 @@ package final class TrainingStep: @unchecked Sendable {
 
   /// The mean gradient of an array in the last step, as far as this rank owns it; the rest is 0.
   package func gradient(of entry: FlatLayout.Entry) -> [Float] {
-    let sums = reducer.sums
-    var gradient = Array(repeating: Float(0), count: entry.range.count)
+    let own = FloatBuffer(count: entry.range.upperBound)
     for piece in reducer.pieces {
-      for place in piece.clamped(to: entry.range) { gradient[place - entry.offset] = sums[place] }
+      for place in piece.clamped(to: entry.range) { own[place] = reducer.sums[place] }
     }
-    return gradient
+    return entry.array(in: own.pointer)
   }
 
   private func notFinite(_ batch: StepBatch) -> NotFiniteError? {
