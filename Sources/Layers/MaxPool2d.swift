@@ -3,7 +3,7 @@ import Tensors
 
 /// `y[n,c,i,j] = max over a, b of x[n, c, i·s + a·d − p, j·s + b·d − p]` for a, b inside the window and
 /// the input. Of equal values the first in row order wins the gradient; a NaN wins over all.
-package struct MaxPool2d: Layer {
+package struct MaxPool2d: Layer, Equatable {
   package let window: PoolingWindow
 
   /// Stride defaults to the kernel.
