@@ -155,4 +155,17 @@ import Testing
     #expect(BatchNorm2d().smallestMicrobatch(for: [FeatureShape(channels: 3)]) == 2)
     #expect(BatchNorm2d().smallestMicrobatch(for: [FeatureShape(channels: 3, height: 1, width: 2)]) == 1)
   }
+
+  @Test func microbatchesAndChannelsDoNotMix() throws {
+    for affine in [true, false] {
+      for following: BatchNorm2d.Following in [.nothing, .relu, .addThenReLU, .reluThenMaxPool] {
+        let layer = BatchNorm2d(affine: affine, following: following)
+        let inputs = Array(repeating: [6, 19, 5, 8] as Shape, count: following == .addThenReLU ? 2 : 1)
+        try expectMicrobatchesIndependent(of: layer, inputs: inputs)
+        // Pooled, one channel's weight decides for its whole block how sums are taken.
+        guard following != .reluThenMaxPool || !affine else { continue }
+        try expectChannelsIndependent(of: layer, inputs: inputs.count, height: 6, width: 9)
+      }
+    }
+  }
 }
