@@ -11,6 +11,7 @@
 #include "im2col.h"
 #include "isa.h"
 #include "optimizers.h"
+#include "peak.h"
 #include "philox.h"
 #include "pooling.h"
 #include "reduction.h"
