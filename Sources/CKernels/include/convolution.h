@@ -51,3 +51,9 @@ typedef struct {
   void (*backward_weights)(const cnn_conv_shape *, float *dw, const float *x, const float *dy,
                            float *scratch);
 } cnn_conv_algorithm;
+
+// All algorithms of an instruction set, `ref` first.
+const cnn_conv_algorithm *const *cnn_conv_algorithms(cnn_isa isa, size_t *count);
+
+// The one of this name, or NULL.
+const cnn_conv_algorithm *cnn_conv_algorithm_named(cnn_isa isa, const char *name);
