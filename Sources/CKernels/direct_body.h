@@ -1,5 +1,6 @@
 #include "tile_body.h"
 #include "tile_taps_body.h"
+#include "tile_gradient_body.h"
 #include "transpose16_body.h"
 
 // The pictures of the images first ..< first + images of x or dy, of the part's rows from `row` on.
@@ -112,43 +113,6 @@ static void ISA(direct_backward_data)(const cnn_conv_shape *s, float *dx, const 
   }
 }
 
-// `rows` (at most tile_tn_rows) rows of D, `width` (32 or 16) columns.
-static void ISA(direct_tn)(ptrdiff_t rows, ptrdiff_t width, const tile_tn *t, const float *a, const float *b,
-                           float *d, bool accumulate) {
-  const int vectors = ISA(tile_tn_vectors);
-  if (width < vectors * CNN_LANES) switch (rows) {
-#define CASE(count)                                                                          \
-  case count:                                                                                \
-    if (count <= ISA(tile_tn_rows)) ISA(tile_tn)(count, 1, t, a, b, d, accumulate);          \
-    break;
-      CASE(1) CASE(2) CASE(3) CASE(4) CASE(5) CASE(6) CASE(7) CASE(8)
-#undef CASE
-    }
-  else
-    for (ptrdiff_t j = 0; j < width / CNN_LANES; j += vectors, b += vectors * t->b_vector, d += vectors * CNN_LANES)
-      switch (rows) {
-#define CASE(count)                                                                          \
-  case count:                                                                                \
-    if (count <= ISA(tile_tn_rows)) ISA(tile_tn)(count, vectors, t, a, b, d, accumulate);    \
-    break;
-        CASE(1) CASE(2) CASE(3) CASE(4) CASE(5) CASE(6) CASE(7) CASE(8)
-#undef CASE
-      }
-}
-
-// What a part adds to the gradient of one tap, between `rows` (at most 16) inputs and a panel of outputs.
-// `a` is the tap's first point, of a picture or gathered.
-static void ISA(direct_gradient)(const tile_tn *t, ptrdiff_t images, ptrdiff_t a_image, ptrdiff_t b_image,
-                                 ptrdiff_t rows, ptrdiff_t width, const float *a, const float *b, float *d,
-                                 bool accumulate) {
-  for (ptrdiff_t i = 0, height; i < rows; i += height) {
-    height = smaller(ISA(tile_tn_rows), rows - i);
-    for (ptrdiff_t image = 0; image < images; image++)
-      ISA(direct_tn)(height, width, t, a + image * a_image + i, b + image * b_image, d + i * t->d_row,
-                     accumulate || image > 0);
-  }
-}
-
 static void ISA(direct_backward_weights)(const cnn_conv_shape *s, float *dw, const float *x, const float *dy,
                                          float *scratch) {
   const direct_plan p = direct_plan_of_gradient(s);
@@ -189,11 +153,10 @@ static void ISA(direct_backward_weights)(const cnn_conv_shape *s, float *dw, con
             const direct_span span = direct_span_of(first, width, s->oc, s->ic, s->groups);
             const ptrdiff_t begin = (block - span.block) * CNN_BLOCK;
             tile.d_row = width;
-            if (begin >= 0 && begin < span.depth)
-              ISA(direct_gradient)(&tile, gathers ? 1 : images, p.image, lines * line,
-                                   smaller(CNN_BLOCK, span.depth - begin), width, a,
-                                   packed + first / CNN_BLOCK * g.block,
-                                   panel + (tap * span.depth + begin) * width, accumulate);
+            for (ptrdiff_t i = 0; begin >= 0 && begin < span.depth && i < (gathers ? 1 : images); i++)
+              ISA(tile_gradient)(&tile, smaller(CNN_BLOCK, span.depth - begin), width, a + i * p.image,
+                                 packed + first / CNN_BLOCK * g.block + i * lines * line,
+                                 panel + (tap * span.depth + begin) * width, accumulate || i > 0);
             panel += width * s->kh * s->kw * span.depth;
           }
         }

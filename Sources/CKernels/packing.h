@@ -69,6 +69,6 @@ typedef struct {
 // Parts of at most `rows` rows; `floats` is what an image takes.
 static inline part part_of(ptrdiff_t images, ptrdiff_t rows, ptrdiff_t floats) {
   const ptrdiff_t budget = 128 * 1024;
-  if (floats <= budget) return (part){larger(1, smaller(images, budget / floats)), rows};
+  if (floats <= budget) return (part){ceiling(images, ceiling(images, budget / floats)), rows};
   return (part){1, ceiling(rows, smaller(rows, ceiling(floats, budget)))};
 }

@@ -17,7 +17,8 @@ CNN_INLINE void ISA(tile_taps_step)(const int lines, const int rows, const int v
     }
 }
 
-// C[l][r][16 j ...] = start[16 j ...] + sum over taps and k. start may be NULL (zeros). Overwrites C.
+// C[l][r][16 j ...] = start[16 j ...] + sum over taps and k. start may be NULL (zeros). Overwrites C, or
+// where the tile accumulates takes it for the start.
 CNN_INLINE void ISA(tile_taps)(const int lines, const int rows, const int vectors, const ptrdiff_t b_row,
                                const tile_taps *t, const float *a, const float *b, float *c,
                                const float *start) {
@@ -26,6 +27,14 @@ CNN_INLINE void ISA(tile_taps)(const int lines, const int rows, const int vector
   for (int r = 0; r < lines * rows; r++)
 #pragma clang loop unroll(full)
     for (int j = 0; j < vectors; j++) sum[r][j] = start ? LOAD(start + j * CNN_LANES) : (f32x16)0;
+  if (t->accumulate)
+#pragma clang loop unroll(full)
+    for (int l = 0; l < lines; l++)
+#pragma clang loop unroll(full)
+      for (int r = 0; r < rows; r++)
+#pragma clang loop unroll(full)
+        for (int j = 0; j < vectors; j++)
+          sum[l * rows + r][j] = LOAD(c + l * t->c_line + r * t->c_row + j * t->c_vector);
 
   for (ptrdiff_t tap = 0; tap < t->taps; tap++) {
     const float *from = a + t->a_taps[tap];
@@ -93,7 +102,8 @@ CNN_INLINE void ISA(tile_sweep_width)(const tile_sweep *s, const ptrdiff_t width
     for (ptrdiff_t j = 0, lines; j < inner; j += lines) {
       const float *from = a + i * a_outer + j * tile.a_line;
       float *to = c + i * c_outer + j * tile.c_line;
-      lines = tiles > 1 ? 1 : ISA(tile_taps_lines)(s->columns, inner - j);
+      const ptrdiff_t left = inner - j;
+      lines = tiles > 1 ? 1 : ISA(tile_taps_lines)(s->columns, ceiling(left, ceiling(left, together)));
       for (ptrdiff_t t = 0; t < tiles; t++) {
         const ptrdiff_t columns = s->columns / tiles + (t < s->columns % tiles);
         ISA(tile_taps_panel)(lines, columns, width, &tile, from, b, to, start);
