@@ -2,10 +2,10 @@
 
 #include <string.h>
 
-enum { algorithms = 6 };
+enum { algorithms = 7 };
 
-#define LIST(isa)                                                                      \
-  {&cnn_conv_ref[isa], &cnn_conv_direct[isa], &cnn_conv_dense[isa],                    \
+#define LIST(isa)                                                                        \
+  {&cnn_conv_ref[isa], &cnn_conv_direct[isa], &cnn_conv_stem[isa], &cnn_conv_dense[isa], \
    &cnn_conv_winograd2[isa], &cnn_conv_winograd4[isa], &cnn_conv_winograd5[isa]}
 static const cnn_conv_algorithm *const lists[][algorithms] = {
     LIST(CNN_ISA_REF), LIST(CNN_ISA_AVX2), LIST(CNN_ISA_AVX512)};
