@@ -35,11 +35,11 @@ struct BenchKernelsCommand: ParsableCommand {
       let kernels = try InstructionSet.selected(pinnedTo: ProcessInfo.processInfo.environment["CNN_DIST_ISA"])
       if let algorithm, cnn_conv_algorithm_named(kernels.kernelTable, algorithm) == nil {
         throw ShapeListError(
-          path: list, line: nil,
+          path: list,
           problem: "--algorithm expects one of \(Self.names(kernels).joined(separator: ", ")), got \(algorithm)")
       }
       guard let text = try? String(contentsOfFile: list, encoding: .utf8) else {
-        throw ShapeListError(path: list, line: nil, problem: "can't be read")
+        throw ShapeListError(path: list, problem: "can't be read")
       }
       let cases = try ConvolutionCase.list(text, path: list)
       let peak = MachinePeak.measure(kernels)

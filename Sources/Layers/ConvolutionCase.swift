@@ -25,7 +25,7 @@ package struct ConvolutionCase: Sendable, Equatable {
         throw ShapeListError(path: path, line: number + 1, problem: error.description)
       }
     }
-    guard !cases.isEmpty else { throw ShapeListError(path: path, line: nil, problem: "no shape in it") }
+    guard !cases.isEmpty else { throw ShapeListError(path: path, problem: "no shape in it") }
     return cases
   }
 
@@ -92,6 +92,12 @@ package struct ShapeListError: Error, CustomStringConvertible {
   package let path: String
   package let line: Int?
   package let problem: String
+
+  package init(path: String, line: Int? = nil, problem: String) {
+    self.path = path
+    self.line = line
+    self.problem = problem
+  }
 
   package var description: String { "\(path)\(line.map { ":\($0)" } ?? ""): \(problem)" }
 }
