@@ -13,6 +13,7 @@
 #include "lanes.h"
 #include "layerwise.h"
 #include "optimizers.h"
+#include "peak.h"
 #include "philox.h"
 #include "pooling.h"
 #include "reduction.h"
