@@ -21,7 +21,7 @@ static void ISA(direct_forward)(const cnn_conv_shape *s, float *y, const float *
   direct_taps_of_x(s, &p.picture, taps);
   tile_sweep sweep = {.columns = s->ow, .a_image = p.image, .c_image = s->oh * s->ow * CNN_BLOCK};
   sweep.tile = (tile_taps){.taps = s->kh * s->kw, .a_taps = taps, .a_block = picture_block(&p.picture),
-                           .a_line = s->sh * picture_row(&p.picture), .c_line = s->ow * CNN_BLOCK,
+                           .a_line = direct_line(s, &p.picture), .c_line = s->ow * CNN_BLOCK,
                            .c_row = CNN_BLOCK, .c_vector = conv_y_block(s)};
   const ptrdiff_t end = s->first + s->images;
   for (ptrdiff_t image = s->first; image < end; image += p.part.images) {
@@ -122,7 +122,7 @@ static void ISA(direct_backward_weights)(const cnn_conv_shape *s, float *dw, con
   float *pictures = scratch + direct_table(s), *packed = pictures + p.part.images * p.image;
   float *gathered = packed + g.dy, *gradient = plain ? dw : gathered + g.gathered;
   direct_taps_of_x(s, &p.picture, taps);
-  const ptrdiff_t a_line = s->sh * picture_row(&p.picture), line = s->ow * CNN_BLOCK;
+  const ptrdiff_t a_line = direct_line(s, &p.picture), line = s->ow * CNN_BLOCK;
   const ptrdiff_t end = s->first + s->images, blocks = conv_blocks(s->ic);
   for (ptrdiff_t image = s->first; image < end; image += p.part.images)
     for (ptrdiff_t row = 0; row < s->oh; row += p.part.rows) {
