@@ -1,6 +1,7 @@
 #pragma once
 // What the micro-kernels of tile_body.h are told.
 
+#include <stdbool.h>
 #include <stddef.h>
 
 // The sizes of the register tiles. AVX-512 keeps 28 of its 32 registers as accumulators of nn, AVX2
@@ -30,6 +31,7 @@ typedef struct {
   ptrdiff_t a_tap_h, a_tap_w;  // from a tap to the one below, and to its right neighbour
   ptrdiff_t b_tap_h, b_tap_w;
   ptrdiff_t c_row, c_vector;  // from a row of C to the next, and from 16 columns to the next 16
+  bool add;                   // C's own values are what the sums start from
 } tile_nn;
 
 // D = the sum over points p of A(p)^T * B(p): D[i][j] of row i and column j gathers a[p][i] * b[p][j].

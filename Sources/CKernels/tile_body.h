@@ -19,14 +19,16 @@ CNN_INLINE void ISA(tile_nn_step)(const int rows, const int vectors, const ptrdi
 }
 
 // C[r][16 j ...] = start[16 j ...] + sum over taps and k of A[r][k] * B[k][16 j ...].
-// start may be NULL (zeros); it is one row, the same for all (a bias). Overwrites C.
+// start may be NULL (zeros); it is one row, the same for all (a bias). Overwrites C, or adds to it.
 CNN_INLINE void ISA(tile_nn)(const int rows, const int vectors, const ptrdiff_t a_row, const ptrdiff_t b_row,
                              const tile_nn *t, const float *a, const float *b, float *c, const float *start) {
   f32x16 sum[ISA(tile_nn_rows)][2];
 #pragma clang loop unroll(full)
   for (int r = 0; r < rows; r++)
 #pragma clang loop unroll(full)
-    for (int j = 0; j < vectors; j++) sum[r][j] = start ? LOAD(start + j * CNN_LANES) : (f32x16)0;
+    for (int j = 0; j < vectors; j++)
+      if (t->add) sum[r][j] = LOAD(c + r * t->c_row + j * t->c_vector);
+      else sum[r][j] = start ? LOAD(start + j * CNN_LANES) : (f32x16)0;
 
   for (ptrdiff_t h = 0; h < t->taps_h; h++)
     for (ptrdiff_t w = 0; w < t->taps_w; w++) {
@@ -64,8 +66,9 @@ CNN_INLINE void ISA(tile_nn_rows_of)(ptrdiff_t rows, const int vectors, const pt
 }
 
 // Any number of rows times a panel of `width` (32 or 16) columns, in tiles of nearly equal height.
-CNN_INLINE void ISA(tile_nn_run)(ptrdiff_t rows, const ptrdiff_t width, const ptrdiff_t a_row, const tile_nn *t,
-                                 const float *a, const float *b, float *c, const float *start) {
+CNN_INLINE void ISA(tile_nn_run)(ptrdiff_t rows, const ptrdiff_t width, const ptrdiff_t a_row,
+                                 const tile_nn *t, const float *a, const float *b, float *c,
+                                 const float *start) {
   const int vectors = width < CNN_LANES * ISA(tile_nn_vectors) ? 1 : ISA(tile_nn_vectors);
   const ptrdiff_t tiles = (rows + ISA(tile_nn_rows) - 1) / ISA(tile_nn_rows);
   for (ptrdiff_t tile = 0; tile < tiles; tile++) {
@@ -79,16 +82,17 @@ CNN_INLINE void ISA(tile_nn_run)(ptrdiff_t rows, const ptrdiff_t width, const pt
 }
 
 // A panel of 32 or 16 columns with rows of A 16 floats apart, as they lie in a blocked activation.
-static inline __attribute__((noinline)) void ISA(tile_nn_panel)(ptrdiff_t rows, ptrdiff_t width, const tile_nn *t,
-                                                                const float *a, const float *b, float *c,
+static inline __attribute__((noinline)) void ISA(tile_nn_panel)(ptrdiff_t rows, ptrdiff_t width,
+                                                                const tile_nn *t, const float *a,
+                                                                const float *b, float *c,
                                                                 const float *start) {
   if (width == 32) ISA(tile_nn_run)(rows, 32, CNN_LANES, t, a, b, c, start);
   else ISA(tile_nn_run)(rows, 16, CNN_LANES, t, a, b, c, start);
 }
 
 // D[i][16 j ...] = (accumulate ? D : 0) + sum over points of A[p][i] * B[p][16 j ...].
-CNN_INLINE void ISA(tile_tn)(const int rows, const int vectors, const tile_tn *t, const float *a, const float *b,
-                             float *d, bool accumulate) {
+CNN_INLINE void ISA(tile_tn)(const int rows, const int vectors, const tile_tn *t, const float *a,
+                             const float *b, float *d, bool accumulate) {
   f32x16 sum[ISA(tile_tn_rows)][2];
 #pragma clang loop unroll(full)
   for (int i = 0; i < rows; i++)

@@ -1,10 +1,15 @@
 // Forward and backward data: one is the other with the kernel turned and the channels exchanged.
 
-// All positions of a panel: M = V U.
-CNN_INLINE void ISA(winograd_multiply)(const winograd_plan *p, float *m, const float *v, const float *u,
-                                       ptrdiff_t width, ptrdiff_t count) {
-  const tile_nn product = {.depth = p->in.channels, .a_block = count * CNN_BLOCK, .taps_h = 1, .taps_w = 1,
-                           .c_row = CNN_BLOCK, .c_vector = count * CNN_BLOCK};
+// M = V U (or M + V U) of one position, one panel of output channels and `depth` input channels.
+CNN_INLINE void ISA(winograd_multiply)(float *m, const float *v, const float *u, ptrdiff_t depth,
+                                       ptrdiff_t width, ptrdiff_t count, bool add) {
+  const tile_nn product = {.depth = depth,
+                           .a_block = count * CNN_BLOCK,
+                           .taps_h = 1,
+                           .taps_w = 1,
+                           .c_row = CNN_BLOCK,
+                           .c_vector = count * CNN_BLOCK,
+                           .add = add};
   ISA(tile_nn_panel)(count, width, &product, v, u, m, NULL);
 }
 
@@ -16,17 +21,20 @@ static void ISA(winograd_narrow)(const winograd_plan *p, float *y, const float *
     const ptrdiff_t count = winograd_block_tiles(p, block);
     ISA(winograd_transform_input)(p, v, x, start, count);
 
+    // During the products: the inputs of the next block, and where the outputs of this one will lie.
     const ptrdiff_t next = block + 1 < p->blocks ? winograd_block_tiles(p, block + 1) : 0;
-    const ptrdiff_t units = next * (winograd_padded(p->in.channels) / CNN_BLOCK);
+    const ptrdiff_t inputs = next * conv_blocks(p->in.channels);
+    const ptrdiff_t units = inputs + count * conv_blocks(p->out.channels);
     ptrdiff_t fetched = 0, multiplied = 0;
     for (int position = 0; position < WINOGRAD_POSITIONS; position++)
       for (ptrdiff_t c = 0; c < p->out.channels; c += CNN_PANEL) {
         multiplied++;
         for (; fetched < units * multiplied / (WINOGRAD_POSITIONS * panels); fetched++)
-          ISA(winograd_prefetch)(p, &p->in, x, start + count, next, fetched);
-        ISA(winograd_multiply)(p, m + position * p->m_position + c * count, v + position * p->v_position,
-                               prepared + position * p->u_position + c * p->in.channels,
-                               conv_panel_width(p->out.channels, c), count);
+          if (fetched < inputs) ISA(winograd_prefetch)(p, &p->in, x, start + count, next, fetched);
+          else ISA(winograd_prefetch)(p, &p->out, y, start, count, fetched - inputs);
+        ISA(winograd_multiply)(m + position * p->m_position + c * count, v + position * p->v_position,
+                               prepared + position * p->u_position + c * p->in.channels, p->in.channels,
+                               conv_panel_width(p->out.channels, c), count, false);
       }
     ISA(winograd_transform_output)(p, y, m, bias, 0, winograd_padded(p->out.channels), start, count);
     start += count;
@@ -35,16 +43,25 @@ static void ISA(winograd_narrow)(const winograd_plan *p, float *y, const float *
 
 static void ISA(winograd_wide)(const winograd_plan *p, cnn_conv_pass pass, float *y, const float *x,
                                const float *weight, const float *bias, float *scratch) {
+  const ptrdiff_t depth = p->in.channels;
   float *v = scratch, *m = v + WINOGRAD_POSITIONS * p->v_position, *u = m + WINOGRAD_POSITIONS * p->m_position;
   for (ptrdiff_t block = 0, start = 0; block < p->blocks; block++) {
     const ptrdiff_t count = winograd_block_tiles(p, block);
     ISA(winograd_transform_input)(p, v, x, start, count);
     for (ptrdiff_t c = 0; c < p->out.channels; c += CNN_PANEL) {
       const ptrdiff_t width = conv_panel_width(p->out.channels, c);
-      ISA(winograd_weights)(p, pass, u, weight, c, width);
-      for (int position = 0; position < WINOGRAD_POSITIONS; position++)
-        ISA(winograd_multiply)(p, m + position * p->m_position, v + position * p->v_position,
-                               u + position * p->u_position, width, count);
+      for (ptrdiff_t k = 0; k < depth; k += winograd_wide_depth) {
+        const ptrdiff_t part = smaller(winograd_wide_depth, depth - k);
+        ISA(winograd_weights)(p, pass, u, weight, c, width, k, part);
+        const bool last = k + part == depth;
+        for (int position = 0; position < WINOGRAD_POSITIONS; position++) {
+          if (!last || c + width < p->out.channels)
+            ISA(winograd_prefetch_weights)(p, pass, weight, last ? c + width : c, last ? 0 : k + part, position,
+                                           WINOGRAD_POSITIONS);
+          ISA(winograd_multiply)(m + position * p->m_position, v + position * p->v_position + k * count,
+                                 u + position * p->u_position, part, width, count, k > 0);
+        }
+      }
       ISA(winograd_transform_output)(p, y, m, bias, c, width, start, count);
     }
     start += count;
@@ -58,8 +75,8 @@ static void ISA(winograd_forward)(const cnn_conv_shape *s, float *y, const float
   else ISA(winograd_narrow)(&p, y, x, prepared, bias, scratch);
 }
 
-static void ISA(winograd_backward_data)(const cnn_conv_shape *s, float *dx, const float *dy, const float *weight,
-                                        const float *prepared, float *scratch) {
+static void ISA(winograd_backward_data)(const cnn_conv_shape *s, float *dx, const float *dy,
+                                        const float *weight, const float *prepared, float *scratch) {
   const winograd_plan p = winograd_plan_for(s, CNN_CONV_BACKWARD_DATA);
   if (p.wide) ISA(winograd_wide)(&p, CNN_CONV_BACKWARD_DATA, dx, dy, weight, NULL, scratch);
   else ISA(winograd_narrow)(&p, dx, dy, prepared, NULL, scratch);

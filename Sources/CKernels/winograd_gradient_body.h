@@ -15,6 +15,13 @@ CNN_INLINE void ISA(winograd_gather)(float *d, const float *v, const float *m, p
   }
 }
 
+// Fetches into L2 half of V's next block of channels of a position, while those of channel i are at work.
+CNN_INLINE void ISA(winograd_prefetch_channels)(const float *v, ptrdiff_t i, ptrdiff_t count) {
+  const float *next = v + (i / CNN_BLOCK + 1) * CNN_BLOCK * count;
+  const ptrdiff_t half = i % CNN_BLOCK ? count / 2 : 0;
+  for (ptrdiff_t t = half; t < half + (count + 1) / 2; t++) __builtin_prefetch(next + t * CNN_BLOCK, 0, 2);
+}
+
 // The position of channel i of V's block of `count` tiles.
 CNN_INLINE const float *ISA(winograd_channel)(const float *v, ptrdiff_t i, ptrdiff_t count) {
   return v + i / CNN_BLOCK * CNN_BLOCK * count + i % CNN_BLOCK;
@@ -48,17 +55,14 @@ static void ISA(winograd_narrow_gradient)(const winograd_plan *p, float *dw, con
       }
     start += count;
   }
-  for (ptrdiff_t c = 0; c < oc; c += CNN_PANEL) {
-    const ptrdiff_t width = conv_panel_width(oc, c);
-    ISA(winograd_store_weights)(dw + c * 9 * ic, width, ic * width, du + c * rows, width, p->u_position, ic, width,
-                                false);
-  }
+  for (ptrdiff_t c = 0; c < oc; c += CNN_PANEL)
+    ISA(winograd_store_weights)(p, dw, du + c * rows, c, 0, ic, false);
 }
 
 // A tile of dU, [position][8][32], stays in L1 over all positions, and is done with.
 static void ISA(winograd_wide_gradient)(const winograd_plan *p, float *dw, const float *x, const float *dy,
                                         float *scratch) {
-  const ptrdiff_t ic = p->in.channels, oc = p->out.channels, u_position = winograd_gradient_rows * CNN_PANEL;
+  const ptrdiff_t ic = p->in.channels, oc = p->out.channels;
   float *v = scratch, *m = v + WINOGRAD_POSITIONS * p->v_position, *du = m + WINOGRAD_POSITIONS * p->m_position;
   for (ptrdiff_t block = 0, start = 0; block < p->blocks; block++) {
     const ptrdiff_t count = winograd_block_tiles(p, block);
@@ -67,13 +71,15 @@ static void ISA(winograd_wide_gradient)(const winograd_plan *p, float *dw, const
     for (ptrdiff_t c = 0; c < oc; c += CNN_PANEL) {
       const ptrdiff_t width = conv_panel_width(oc, c);
       for (ptrdiff_t i = 0; i < ic; i += winograd_gradient_rows) {
-        for (int position = 0; position < WINOGRAD_POSITIONS; position++)
-          ISA(winograd_gather)(du + position * u_position,
+        const ptrdiff_t rows = smaller(ic - i, winograd_gradient_rows);
+        for (int position = 0; position < WINOGRAD_POSITIONS; position++) {
+          ISA(winograd_prefetch_panel)(dw + c * 9 * ic + i * width, ic, width, rows, position, WINOGRAD_POSITIONS);
+          ISA(winograd_prefetch_channels)(v + position * p->v_position, i, count);
+          ISA(winograd_gather)(du + position * p->u_position,
                                ISA(winograd_channel)(v + position * p->v_position, i, count),
                                m + position * p->m_position + c * count, width, count, false);
-        const ptrdiff_t rows = smaller(ic - i, winograd_gradient_rows);
-        ISA(winograd_store_weights)(dw + c * 9 * ic + i * width, width, ic * width, du, width, u_position, rows,
-                                    width, block > 0);
+        }
+        ISA(winograd_store_weights)(p, dw, du, c, i, rows, block > 0);
       }
     }
     start += count;

@@ -29,11 +29,16 @@ enum { winograd_lanes_ref = 4, winograd_lanes_avx2 = 8, winograd_lanes_avx512 = 
 enum {
   // Above this many pairs of channels U is wide: 128 x 128 pairs are 2.4 MB for F(4 x 4).
   winograd_narrow_pairs = 128 * 128,
-  // Floats of V and M that a block of the narrow way may hold; half of them would leave the register
-  // tiles too few rows, so a block has at least winograd_least_tiles.
-  winograd_narrow_floats = 256 << 10,
-  winograd_least_tiles = 42,
+  // Floats of V and M that a block may hold. In the narrow way they share L2 with U and with what is
+  // fetched for the next block; but a block has at least so many tiles, or the register tiles would be
+  // reloaded too often. Backward weights, which carries its sums from block to block, wants more.
+  winograd_narrow_floats = 128 << 10,
+  winograd_narrow_tiles = 28,
+  winograd_gradient_floats = 192 << 10,
+  winograd_gradient_tiles = 42,
   winograd_wide_floats = 3 << 20,
+  // Input channels whose U the wide way makes at a time: 0.3 MB for F(4 x 4), which stay in L2.
+  winograd_wide_depth = 64,
   // Rows of a tile of dU: they divide 16 and are a multiple of tile_tn_rows.
   winograd_gradient_rows = 8,
 };
@@ -76,14 +81,16 @@ static inline winograd_plan winograd_plan_for(const cnn_conv_shape *s, cnn_conv_
   const ptrdiff_t in = winograd_padded(p.in.channels), out = winograd_padded(p.out.channels);
   const bool weights = pass == CNN_CONV_BACKWARD_WEIGHTS;
   const ptrdiff_t products = p.wide && !weights ? CNN_PANEL : out;
-  const ptrdiff_t budget = p.wide ? winograd_wide_floats : winograd_narrow_floats;
-  const ptrdiff_t most = larger(budget / (WINOGRAD_POSITIONS * (in + products)), winograd_least_tiles);
+  ptrdiff_t floats = weights ? winograd_gradient_floats : winograd_narrow_floats;
+  if (p.wide) floats = winograd_wide_floats;
+  const ptrdiff_t least = weights ? winograd_gradient_tiles : winograd_narrow_tiles;
+  const ptrdiff_t most = larger(floats / (WINOGRAD_POSITIONS * (in + products)), least);
   p.blocks = ceiling(p.tiles, most);
   p.block = ceiling(p.tiles, larger(p.blocks, 1));
   p.v_position = in * p.block + 16;
   p.m_position = products * p.block + 16;
-  if (weights) p.u_position = p.wide ? 0 : in * out + 16;
-  else p.u_position = p.in.channels * (p.wide ? CNN_PANEL : out) + 16;
+  if (weights) p.u_position = p.wide ? winograd_gradient_rows * CNN_PANEL : in * out + 16;
+  else p.u_position = (p.wide ? smaller(p.in.channels, winograd_wide_depth) * CNN_PANEL : p.in.channels * out) + 16;
   return p;
 }
 
@@ -110,7 +117,6 @@ static inline ptrdiff_t winograd_block_offset(const winograd_plan *p, const wino
 }
 
 static bool winograd_fits(const cnn_conv_shape *s, cnn_conv_pass pass) {
-  (void)pass;
   return s->kh == 3 && s->kw == 3 && s->sh == 1 && s->sw == 1 && s->dh == 1 && s->dw == 1 && s->groups == 1 &&
          !s->planar && s->ph >= 0 && s->ph <= 2 && s->pw >= 0 && s->pw <= 2;
 }
@@ -122,8 +128,6 @@ static size_t winograd_prepared(const cnn_conv_shape *s, cnn_conv_pass pass) {
 
 static size_t winograd_scratch(const cnn_conv_shape *s, cnn_conv_pass pass) {
   const winograd_plan p = winograd_plan_for(s, pass);
-  ptrdiff_t others = 0;
-  if (pass != CNN_CONV_BACKWARD_WEIGHTS) others = p.wide ? WINOGRAD_POSITIONS * p.u_position : 0;
-  else others = WINOGRAD_POSITIONS * (p.wide ? winograd_gradient_rows * CNN_PANEL : p.u_position);
-  return (size_t)(WINOGRAD_POSITIONS * (p.v_position + p.m_position) + others);
+  const bool prepared = pass != CNN_CONV_BACKWARD_WEIGHTS && !p.wide;
+  return (size_t)(WINOGRAD_POSITIONS * (p.v_position + p.m_position + (prepared ? 0 : p.u_position)));
 }

@@ -17,6 +17,7 @@ struct BenchStepCommand: ParsableCommand {
       Examples:
         cnn-dist bench step --model resnet18 --size 64 --batch 32 --lanes 1
         mpirun -np 2 cnn-dist bench step --model seed_cnn --json
+        cnn-dist bench step --convolution blas
       """)
 
   @Option(help: "The model, by its name in the zoo.") var model = "seed_cnn"
@@ -28,6 +29,8 @@ struct BenchStepCommand: ParsableCommand {
   @Option(help: "Threads that compute in each rank; 0 for the rank's share of the cores.") var lanes = 1
   @Option(help: "Microbatches in flight in a lane; 0 for all of a step.") var wave = 0
   @Option(help: "The optimizer: sgd, adam, adamw or rmsprop.") var optimizer = OptimizerConfig.Name.sgd
+  @Option(help: "The algorithm of convolutions: auto, blas, direct, winograd2, winograd4 or winograd5.")
+  var convolution = ConvolutionChoice.auto
   @Option(help: "How long to measure, in seconds.") var seconds = 6.0
   @Flag(help: "Print one JSON object instead of text.") var json = false
 
@@ -54,9 +57,11 @@ struct BenchStepCommand: ParsableCommand {
     )
     let benchmark = StepBenchmark(
       model: model, input: FeatureShape(channels: channels, height: size, width: size), classes: classes,
-      batch: batch, microbatch: microbatch, wave: wave, lanes: lanes, optimizer: settings, kernels: kernels)
+      batch: batch, microbatch: microbatch, wave: wave, lanes: lanes, optimizer: settings,
+      convolution: convolution, kernels: kernels)
     return try benchmark.run(communicator, seconds: seconds)
   }
 }
 
 extension OptimizerConfig.Name: ExpressibleByArgument {}
+extension ConvolutionChoice: ExpressibleByArgument {}

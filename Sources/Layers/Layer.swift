@@ -15,8 +15,10 @@ package struct FeatureShape: Hashable, Sendable, CustomStringConvertible {
 
   package var area: Int { height * width }
   package var count: Int { channels * area }
+  /// Blocks of 16 channels, the last perhaps not full.
+  package var blocks: Int { (channels + 15) / 16 }
   /// Floats of an image as it lies in memory: channels in blocks of 16.
-  package var blockedCount: Int { (channels + 15) / 16 * 16 * area }
+  package var blockedCount: Int { blocks * 16 * area }
   package var description: String { "(\(channels), \(height), \(width))" }
 }
 

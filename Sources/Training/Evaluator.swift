@@ -52,6 +52,7 @@ package struct Evaluator {
       }
     }
     var done = 0
+    inference.prepare()
     try communicator.together {
       while let step = try prefetcher.next() {
         for probabilities in inference.probabilities(

@@ -18,6 +18,9 @@ package struct LoadedMicrobatch: Sendable {
   }
 
   package var images: Int { labels.count }
+
+  /// As a lane takes it in.
+  package var part: WavePart { WavePart(pixels: pixels.pointer, images: images, place: place) }
 }
 
 /// A node of the reduction tree with the flat sums of its microbatches.
@@ -31,29 +34,25 @@ struct Partial {
 /// the layer is done.
 final class Lane: @unchecked Sendable {
   private let network: Network
-  private let inFlight: [MicrobatchInFlight]
+  /// nil in a lane that never has a microbatch.
+  private let inFlight: WaveInFlight?
   private let slots: GradientSlots
   private let loss: SoftmaxCrossEntropy
-  private let kernels: InstructionSet
   private let reduction: cnn_reduction_kernels
   /// The microbatch, by number in the step, whose loss was not a finite number.
   private(set) var notFinite: Int?
 
   /// - Parameters:
-  ///   - wave: how many microbatches may be in flight at once.
+  ///   - plan: for the greatest wave of this rank's lanes; nil where none has a microbatch.
   ///   - partials: the most maximal tree nodes that a step's waves give.
   init(
-    plan: Plan, values: FloatBuffer, wave: Int, partials: Int, stackDepth: Int, loss: SoftmaxCrossEntropy,
-    kernels: InstructionSet
+    network: Network, plan: Plan?, values: FloatBuffer, prepared: PreparedWeights, partials: Int,
+    stackDepth: Int, loss: SoftmaxCrossEntropy, kernels: InstructionSet
   ) {
-    network = plan.network
-    let scratch = FloatBuffer(count: plan.scratchCount)
-    inFlight = (0..<wave).map { _ in
-      MicrobatchInFlight(plan, values: values, scratch: scratch, kernels: kernels)
-    }
-    slots = GradientSlots(network: plan.network, partials: partials, stackDepth: stackDepth)
+    self.network = network
+    inFlight = plan.map { WaveInFlight($0, values: values, prepared: prepared) }
+    slots = GradientSlots(network: network, partials: partials, stackDepth: stackDepth)
     self.loss = loss
-    self.kernels = kernels
     reduction = cnn_reduction_kernels_for(kernels.kernelTable).pointee
   }
 
@@ -65,14 +64,16 @@ final class Lane: @unchecked Sendable {
   ///   - denominator: Σ of the labels' weights over the whole step, on all ranks.
   func compute(_ work: LaneWork, batch: [LoadedMicrobatch], firstMicrobatch: Int, denominator: Float) {
     notFinite = nil
+    guard let inFlight else {
+      precondition(work.waves.isEmpty, "a lane without a plan can't compute \(work.waves.count) waves")
+      return
+    }
     for wave in work.waves {
-      for (slot, number) in wave.sums.run.enumerated() {
-        let microbatch = batch[number - firstMicrobatch]
-        inFlight[slot].load(microbatch.pixels.pointer, images: microbatch.images, place: microbatch.place)
-      }
-      forward(wave)
-      computeLoss(wave, batch: batch, firstMicrobatch: firstMicrobatch, denominator: denominator)
-      backward(wave)
+      let run = wave.sums.run
+      inFlight.load(count: run.count) { batch[run.lowerBound + $0 - firstMicrobatch].part }
+      forward(wave, inFlight)
+      computeLoss(wave, inFlight, batch: batch, firstMicrobatch: firstMicrobatch, denominator: denominator)
+      backward(wave, inFlight)
     }
   }
 
@@ -85,26 +86,23 @@ final class Lane: @unchecked Sendable {
 
   /// Runs a microbatch forward once more and names the first layer whose output is not finite.
   func firstNotFiniteLayer(_ microbatch: LoadedMicrobatch) -> String? {
-    let pass = inFlight[0]
-    pass.load(microbatch.pixels.pointer, images: microbatch.images, place: microbatch.place)
+    guard let inFlight else { return nil }
+    inFlight.load([microbatch.part])
     for (index, node) in network.nodes.enumerated() {
-      pass.forward(node: index, batchStatistics: slots.batchStatistics(of: index, in: 0))
-      let output = UnsafeBufferPointer(
-        start: pass.output(of: index), count: node.shape.count * microbatch.images)
-      if !output.allSatisfy(\.isFinite) { return node.name }
+      inFlight.forward(node: index)
+      if !inFlight.isFinite(node: index) { return node.name }
     }
     return nil
   }
 
-  private func forward(_ wave: LaneWork.Wave) {
+  private func forward(_ wave: LaneWork.Wave, _ inFlight: WaveInFlight) {
     for (index, node) in network.nodes.enumerated() {
-      if node.statistics.isEmpty {
-        for pass in inFlight.prefix(wave.sums.run.count) { pass.forward(node: index) }
-        continue
-      }
-      climb(wave, .statistics(node: index)) { pass, slot in
-        pass.forward(node: index, batchStatistics: slots.batchStatistics(of: index, in: slot))
-        let weight = Float(pass.images)
+      inFlight.forward(node: index)
+      if node.statistics.isEmpty { continue }
+      climb(wave, .statistics(node: index)) { microbatch, slot in
+        inFlight.batchStatistics(
+          node: index, microbatch: microbatch, into: slots.batchStatistics(of: index, in: slot))
+        let weight = Float(inFlight.images(of: microbatch))
         let sums = slots.floats(of: .statistics(node: index), in: slot)
         for position in sums.indices { sums[position] *= weight }
       }
@@ -112,50 +110,42 @@ final class Lane: @unchecked Sendable {
   }
 
   private func computeLoss(
-    _ wave: LaneWork.Wave, batch: [LoadedMicrobatch], firstMicrobatch: Int, denominator: Float
+    _ wave: LaneWork.Wave, _ inFlight: WaveInFlight, batch: [LoadedMicrobatch], firstMicrobatch: Int,
+    denominator: Float
   ) {
-    climb(
-      wave, .metrics,
-      numbered: { number, pass, slot in
-        let sums = loss.forwardBackward(
-          logits: pass.logits, labels: batch[number - firstMicrobatch].labels, images: pass.images,
-          denominator: denominator, dLogits: pass.logitsGradient, kernels: kernels)
-        let metrics = slots.floats(of: .metrics, in: slot)
-        metrics[0] = Float(sums.loss)
-        if !metrics[0].isFinite && notFinite == nil { notFinite = number }
-        metrics[1] = Float(sums.correct)
-      })
+    climb(wave, .metrics) { microbatch, slot in
+      let number = wave.sums.run.lowerBound + microbatch
+      let sums = inFlight.computeLoss(
+        loss, microbatch: microbatch, labels: batch[number - firstMicrobatch].labels, denominator: denominator
+      )
+      let metrics = slots.floats(of: .metrics, in: slot)
+      metrics[0] = Float(sums.loss)
+      if !metrics[0].isFinite && notFinite == nil { notFinite = number }
+      metrics[1] = Float(sums.correct)
+    }
   }
 
-  private func backward(_ wave: LaneWork.Wave) {
+  private func backward(_ wave: LaneWork.Wave, _ inFlight: WaveInFlight) {
     for index in network.nodes.indices.reversed() {
-      if network.nodes[index].parameters.isEmpty {
-        for pass in inFlight.prefix(wave.sums.run.count) {
-          pass.backward(node: index, parameterGradients: [])
+      if !network.nodes[index].parameters.isEmpty {
+        climb(wave, .parameters(node: index)) { microbatch, slot in
+          inFlight.backwardParameters(
+            node: index, microbatch: microbatch, into: slots.parameterGradients(of: index, in: slot))
         }
-        continue
       }
-      climb(wave, .parameters(node: index)) { pass, slot in
-        pass.backward(node: index, parameterGradients: slots.parameterGradients(of: index, in: slot))
-      }
+      inFlight.backwardData(node: index)
     }
   }
 
   /// Computes the leaves of a wave one after the other and adds each up the tree as far as it goes.
+  /// `leaf` hears the microbatch's number in the wave.
   private func climb(
-    _ wave: LaneWork.Wave, _ section: GradientSlots.Section, leaf: (MicrobatchInFlight, Int) -> Void
-  ) {
-    climb(wave, section, numbered: { _, pass, slot in leaf(pass, slot) })
-  }
-
-  private func climb(
-    _ wave: LaneWork.Wave, _ section: GradientSlots.Section,
-    numbered leaf: (Int, MicrobatchInFlight, Int) -> Void
+    _ wave: LaneWork.Wave, _ section: GradientSlots.Section, leaf: (_ microbatch: Int, _ slot: Int) -> Void
   ) {
     for step in wave.sums.steps {
       switch step {
       case .leaf(let number, let slot):
-        leaf(number, inFlight[number - wave.sums.run.lowerBound], wave.slot(slot))
+        leaf(number - wave.sums.run.lowerBound, wave.slot(slot))
       case .add(let source, let target):
         let sum = slots.floats(of: section, in: wave.slot(target))
         let term = slots.floats(of: section, in: wave.slot(source))

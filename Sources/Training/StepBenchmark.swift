@@ -15,11 +15,12 @@ package struct StepBenchmark: Sendable {
   package let wave: Int
   package let lanes: Int
   package let optimizer: OptimizerConfig
+  package let convolution: ConvolutionChoice
   package let kernels: InstructionSet
 
   package init(
     model: String, input: FeatureShape, classes: Int, batch: Int, microbatch: Int, wave: Int, lanes: Int,
-    optimizer: OptimizerConfig, kernels: InstructionSet
+    optimizer: OptimizerConfig, convolution: ConvolutionChoice, kernels: InstructionSet
   ) {
     self.model = model
     self.input = input
@@ -29,6 +30,7 @@ package struct StepBenchmark: Sendable {
     self.wave = wave
     self.lanes = lanes
     self.optimizer = optimizer
+    self.convolution = convolution
     self.kernels = kernels
   }
 
@@ -46,7 +48,7 @@ package struct StepBenchmark: Sendable {
       let milliseconds = (medianSeconds * 1e5).rounded() / 100
       return """
         \(benchmark.model) \(benchmark.input), batch \(benchmark.batch) in microbatches of \(benchmark.microbatch), \
-        \(ranks) rank(s) × \(lanes) lane(s), \(benchmark.kernels), \(blasKernel)
+        \(ranks) rank(s) × \(lanes) lane(s), \(benchmark.kernels), convolution \(benchmark.convolution), \(blasKernel)
         median of \(steps) steps: \(milliseconds) ms, \((imagesPerSecond * 10).rounded() / 10) images/s
         """
     }
@@ -54,7 +56,8 @@ package struct StepBenchmark: Sendable {
     package var json: String {
       """
       {"model": "\(benchmark.model)", "batch": \(benchmark.batch), "microbatch": \(benchmark.microbatch), \
-      "ranks": \(ranks), "lanes": \(lanes), "isa": "\(benchmark.kernels)", "blas": "\(blasKernel)", \
+      "ranks": \(ranks), "lanes": \(lanes), "isa": "\(benchmark.kernels)", \
+      "convolution": "\(benchmark.convolution)", "blas": "\(blasKernel)", \
       "steps": \(steps), "step_seconds": \(medianSeconds), "images_per_second": \(imagesPerSecond)}
       """
     }
@@ -65,7 +68,8 @@ package struct StepBenchmark: Sendable {
     let placement = try Placement.establish(communicator, lanes: lanes == 0 ? nil : lanes)
     let order = EpochOrder(count: batch, batch: batch, microbatch: microbatch)
     let sizes = order.microbatches(ofStep: 0).map(\.count)
-    let network = try ModelZoo.network(model, input: input, options: .init(classes: classes)).fused()
+    let network = try ModelZoo.network(model, input: input, options: .init(classes: classes))
+      .computing(by: convolution).fused()
     let team = ThreadTeam(count: placement.own.lanes)
     let step = try TrainingStep(
       network, initial: network.initialValues(seed: 0),

@@ -57,8 +57,8 @@ package struct TrainingJob {
       communicator: communicator, team: place.team, mode: mode)
     let evaluator = Evaluator(
       inference: Inference(
-        network, values: step.values, images: config.training.microbatch, team: place.team,
-        kernels: place.kernels),
+        network, values: step.values, prepared: step.prepared, images: config.training.microbatch,
+        team: place.team, kernels: place.kernels),
       source: data.cache, pipeline: data.pipeline, communicator: communicator,
       microbatch: config.training.microbatch, lanes: place.team.count, threads: place.loaders)
     return TrainingJob(

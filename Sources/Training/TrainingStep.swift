@@ -80,7 +80,8 @@ package final class TrainingStep: @unchecked Sendable {
   }
 
   package let network: Network
-  package let plan: Plan
+  /// What the layers make of the values at the beginning of each step.
+  package let prepared: PreparedWeights
   /// Parameters and running statistics; the metrics of the last step follow them.
   package let values: FloatBuffer
   package let optimizer: Optimizer
@@ -112,7 +113,6 @@ package final class TrainingStep: @unchecked Sendable {
     self.settings = settings
     self.communicator = communicator
     self.team = team
-    plan = Plan(network, images: settings.microbatch, mode: .training)
     values = FloatBuffer(count: GradientSlots.extent(of: network.layout))
     values.pointer.update(from: initial.pointer, count: network.layout.extent)
     let needs = settings.microbatchCounts
@@ -122,10 +122,20 @@ package final class TrainingStep: @unchecked Sendable {
       uniqueKeysWithValues: Set(settings.microbatchCounts).map {
         ($0, StepDivision(microbatches: $0, layout: settings.layout, wave: settings.wave, partials: partials))
       })
-    let (plan, values) = (plan, values)
+    let (values, prepared) = (
+      values, PreparedWeights(network, values: values, kernels: settings.kernels)
+    )
+    self.prepared = prepared
+    let wave = needs.map(\.wave).max() ?? 0
+    let plan =
+      wave == 0
+      ? nil
+      : Plan(
+        network, images: wave * settings.microbatch, microbatches: wave, mode: .training,
+        kernels: settings.kernels)
     lanes = (0..<team.count).map { _ in
       Lane(
-        plan: plan, values: values, wave: needs.map(\.wave).max() ?? 0, partials: partials,
+        network: network, plan: plan, values: values, prepared: prepared, partials: partials,
         stackDepth: needs.map(\.stack).max() ?? 0, loss: settings.loss, kernels: settings.kernels)
     }
     reduction = cnn_reduction_kernels_for(settings.kernels.kernelTable).pointee
@@ -160,6 +170,7 @@ package final class TrainingStep: @unchecked Sendable {
     precondition(
       batch.local.count == division.run.count,
       "a rank expects \(division.run.count) microbatches, got \(batch.local.count)")
+    team.run { [prepared, team] lane in prepared.prepare(part: lane, of: team.count) }
     team.run { [lanes] lane in
       lanes[lane].compute(
         division.lanes[lane], batch: batch.local, firstMicrobatch: division.run.lowerBound,
@@ -184,10 +195,10 @@ package final class TrainingStep: @unchecked Sendable {
     return StepResult(meanLoss: Double(metrics[0]) / Double(batch.denominator), correct: Int(metrics[1]))
   }
 
-  /// The mean gradient of an array in the last step, as far as this rank's slice holds it.
+  /// The mean gradient of an array in the last step, which this rank's slice must hold.
   package func gradient(of entry: FlatLayout.Entry) -> [Float] {
     precondition(reducer.slice.contains(entry.range), "\(entry.name) doesn't lie in this rank's slice")
-    return Array(UnsafeBufferPointer(start: sums + entry.offset, count: entry.shape.count))
+    return entry.array(in: sums)
   }
 
   private func reductionPlan(_ microbatches: Int) -> ReductionPlan {

@@ -40,7 +40,8 @@ final class HarnessRun {
     statisticDeclarations = harness.statisticDeclarations
     precondition(!inPlace || needs.worksInPlace, "\(layer.kind) doesn't work in place")
     precondition(
-      !inputIsPlanar || layer.readsImages(inputShapes[0]), "\(layer.kind) doesn't read \(inputShapes[0]) planar")
+      !inputIsPlanar || layer.readsImages(inputShapes[0]),
+      "\(layer.kind) doesn't read \(inputShapes[0]) planar")
     inputs = harness.inputs.enumerated().map { index, x in
       GuardedBuffer(harness.inputIsPlanar && index == 0 ? x.planar : x.blocked)
     }
@@ -58,7 +59,8 @@ final class HarnessRun {
     wave: wave, mode: mode, kernels: kernels, inputShapes: inputShapes, outputShape: outputShape,
     inputs: inputs.map { UnsafePointer($0.pointer) }, inputIsPlanar: inputIsPlanar, output: output.pointer,
     parameters: parameters.map { UnsafePointer($0.pointer) },
-    statistics: statistics.map { UnsafePointer($0.pointer) }, prepared: prepared.pointer, saved: saved.pointer,
+    statistics: statistics.map { UnsafePointer($0.pointer) }, prepared: prepared.pointer,
+    saved: saved.pointer,
     scratch: scratch.pointer)
 
   /// The output, (N, C, H, W).

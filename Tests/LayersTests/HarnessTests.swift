@@ -12,7 +12,7 @@ import Testing
     var kind: String { "Square" }
     func outputShape(of inputs: [FeatureShape]) -> FeatureShape { inputs[0] }
     func parameters(for inputs: [FeatureShape]) -> [ArrayDeclaration] {
-      [ArrayDeclaration("scale", [1], .weight, .ones)]
+      [ArrayDeclaration("scale", [1], .weight, .plain, .ones)]
     }
     func memory(for inputs: [FeatureShape], images: Int, kernels: InstructionSet) -> MemoryNeeds {
       var needs = MemoryNeeds()

@@ -20,13 +20,14 @@ import Testing
     _ loss: SoftmaxCrossEntropy, _ z: Tensor, _ labels: [Int32], denominator: Float? = nil,
     kernels: InstructionSet = .detected
   ) -> Outcome {
-    let logits = GuardedBuffer(z.channelMajor)
+    let logits = GuardedBuffer(z.blocked)
     let dLogits = GuardedBuffer(count: logits.count)
     let sums = loss.forwardBackward(
-      logits: logits.pointer, labels: labels, images: labels.count,
+      logits: logits.pointer, n: labels.count, images: 0..<labels.count, labels: labels,
       denominator: denominator ?? loss.denominator(of: labels), dLogits: dLogits.pointer, kernels: kernels)
     #expect(logits.isIntact && dLogits.isIntact)
-    let only = loss.forward(logits: logits.pointer, labels: labels, images: labels.count, kernels: kernels)
+    let only = loss.forward(
+      logits: logits.pointer, n: labels.count, images: 0..<labels.count, labels: labels, kernels: kernels)
     #expect(only == sums || sums.loss.isNaN && only.loss.isNaN)
     let shape = FeatureShape(channels: loss.classes)
     return Outcome(sums: sums, dLogits: dLogits.values.nchw(images: labels.count, shape).values)
@@ -50,8 +51,8 @@ import Testing
           maxRelativeError(result.dLogits, try golden.tensor("\(name)/dz").values) < 1e-6, "\(name): dz")
         let p = GuardedBuffer(count: z.shape.count)
         SoftmaxCrossEntropy.probabilities(
-          logits: GuardedBuffer(z.channelMajor).pointer, classes: z.shape[1], images: z.shape[0],
-          into: p.pointer, kernels: kernels)
+          logits: GuardedBuffer(z.blocked).pointer, classes: z.shape[1], n: z.shape[0],
+          images: 0..<z.shape[0], into: p.pointer, kernels: kernels)
         #expect(p.isIntact)
         #expect(
           maxRelativeError(p.values, try golden.tensor("\(name)/probabilities").values) < 1e-6, "\(name): p")

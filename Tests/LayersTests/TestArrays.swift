@@ -28,6 +28,14 @@ extension Tensor {
     return result
   }
 
+  /// Some of the images of a batch.
+  func images(_ range: Range<Int>) -> Tensor {
+    let count = shape.count / shape[0]
+    return Tensor(
+      shape: [range.count, shape[1], shape[2], shape[3]],
+      values: Array(values[(range.lowerBound * count)..<(range.upperBound * count)]))
+  }
+
   /// The values of a batch (N, C, H, W) as the network's images lie, (C, N, H, W).
   var planar: [Float] {
     let feature = FeatureShape(ofBatch: self)
@@ -57,7 +65,8 @@ private func eachElement(images: Int, _ shape: FeatureShape, _ body: (_ nchw: In
   for n in 0..<images {
     for c in 0..<shape.channels {
       for p in 0..<shape.area {
-        body((n * shape.channels + c) * shape.area + p, ((c / 16 * images + n) * shape.area + p) * 16 + c % 16)
+        body(
+          (n * shape.channels + c) * shape.area + p, ((c / 16 * images + n) * shape.area + p) * 16 + c % 16)
       }
     }
   }

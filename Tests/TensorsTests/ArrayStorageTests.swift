@@ -6,7 +6,8 @@ import Testing
   /// (C, H, W), grouped weights.
   private static let cases: [(shape: Shape, taps: Int)] = [
     ([1, 1, 1, 1], 1), ([5, 3, 3, 3], 9), ([16, 4, 3, 2], 6), ([17, 2, 5, 5], 25), ([32, 1, 1, 1], 1),
-    ([40, 3, 1, 2], 2), ([48, 7, 3, 3], 9), ([63, 2, 1, 1], 1), ([70, 24], 6), ([10, 200], 1), ([33, 2, 7, 1], 7),
+    ([40, 3, 1, 2], 2), ([48, 7, 3, 3], 9), ([63, 2, 1, 1], 1), ([70, 24], 6), ([10, 200], 1),
+    ([33, 2, 7, 1], 7),
   ]
 
   private func numbers(_ count: Int) -> [Float] { (0..<count).map { Float($0 + 1) } }
@@ -52,7 +53,8 @@ import Testing
 
   @Test func aLayoutGivesPanelsTheRoomThatTheyTake() {
     let layout = FlatLayout(
-      parameters: [.init("w", [5, 2, 3, 3], .weight, .panels(taps: 9)), .init("b", [5], .bias)], statistics: [])
+      parameters: [.init("w", [5, 2, 3, 3], .weight, .panels(taps: 9)), .init("b", [5], .bias)],
+      statistics: [])
     #expect(layout.parameters.map(\.range) == [0..<288, 288..<293])
     #expect(layout.parameterCount == 95)
     let flat = FloatBuffer(count: layout.extent)

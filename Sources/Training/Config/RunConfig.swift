@@ -1,3 +1,5 @@
+import Layers
+
 /// Everything that a run can be told, each key with its default. `configs/reference.yaml` says in a
 /// sentence what each one does; the names in the file are the names here in snake_case.
 package struct RunConfig: Codable, Sendable, Equatable {
@@ -135,10 +137,10 @@ package struct EarlyStoppingConfig: Codable, Sendable, Equatable {
 }
 
 package struct EngineConfig: Codable, Sendable, Equatable {
-  package enum Convolution: String, ConfigChoice { case blas }
-
-  package var convolution = Convolution.blas
+  package var convolution = ConvolutionChoice.auto
 }
+
+extension ConvolutionChoice: ConfigChoice {}
 
 package struct LogConfig: Codable, Sendable, Equatable {
   /// Steps between lines of the log.
