@@ -65,11 +65,13 @@ static inline void picture_pack(const picture *p, float *to, const float *from, 
 // images, or of rows of one image.
 typedef struct {
   ptrdiff_t images, rows;
+  ptrdiff_t step;  // images of a part, at most `images`, so that no last part is small
 } part;
 
 // Parts of at most `rows` rows; `floats` is what an image takes.
 static inline part part_of(ptrdiff_t images, ptrdiff_t rows, ptrdiff_t floats) {
   const ptrdiff_t budget = 128 * 1024;
-  if (floats <= budget) return (part){ceiling(images, ceiling(images, budget / floats)), rows};
-  return (part){1, ceiling(rows, smaller(rows, ceiling(floats, budget)))};
+  const ptrdiff_t most = smaller(images, budget / floats);
+  if (most > 0) return (part){most, rows, ceiling(images, ceiling(images, most))};
+  return (part){1, ceiling(rows, smaller(rows, ceiling(floats, budget))), 1};
 }

@@ -91,6 +91,28 @@ import Testing
     return largest == 0 ? Double(error) : Double(error / largest)
   }
 
+  /// A lane keeps scratch for its whole wave and calls with the images of a microbatch.
+  @Test(arguments: ConvolutionKind.allCases)
+  func scratchNeverShrinksWithImages(kind: ConvolutionKind) {
+    for number in 0..<20 {
+      var shape = kind.shape(number)
+      for set in Self.sets {
+        for algorithm in Self.algorithms(set) {
+          for pass in ConvolutionCase.Pass.allCases {
+            var least = 0
+            for images in 1...40 {
+              (shape.n, shape.first, shape.images) = (images, 0, images)
+              guard algorithm.fits(&shape, pass.constant) else { continue }
+              let needed = algorithm.scratch(&shape, pass.constant)
+              #expect(needed >= least, "\(String(cString: algorithm.name)) \(pass), \(images) images: \(shape)")
+              least = needed
+            }
+          }
+        }
+      }
+    }
+  }
+
   /// The lanes of channels that don't exist are exact zeros, whatever the algorithm.
   @Test(arguments: ConvolutionKind.allCases)
   func absentChannelsAreZero(kind: ConvolutionKind) throws {
