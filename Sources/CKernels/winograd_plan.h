@@ -9,7 +9,7 @@
 //           are in L2; the transformed weights U are made once a step and shared by all threads.
 //   wide    U would be read from memory for every block: instead V of many tiles is made at once, and
 //           for a panel of 32 output channels after the other the weights are transformed on the spot,
-//           multiplied, and the products transformed out.
+//           64 input channels at a time, multiplied, and the products transformed out.
 //
 // Which one depends on the channels alone. Both compute each output by the same operations in the same
 // order, whatever the blocks.
@@ -53,6 +53,7 @@ typedef struct {
   ptrdiff_t n, first, ph, pw;
   ptrdiff_t tiles_h, tiles_w, tiles;  // of an image, down and across; of the call
   ptrdiff_t blocks, block;            // blocks of tiles, and the tiles of the largest
+  ptrdiff_t most;                     // tiles that a block may have
   bool wide;
   // Floats from one position to the next in V, M, U and dU. 16 more than their size, so that the
   // positions of a tile don't all fall on the same cache sets where channels are powers of two.
@@ -84,13 +85,14 @@ static inline winograd_plan winograd_plan_for(const cnn_conv_shape *s, cnn_conv_
   ptrdiff_t floats = weights ? winograd_gradient_floats : winograd_narrow_floats;
   if (p.wide) floats = winograd_wide_floats;
   const ptrdiff_t least = weights ? winograd_gradient_tiles : winograd_narrow_tiles;
-  const ptrdiff_t most = larger(floats / (WINOGRAD_POSITIONS * (in + products)), least);
-  p.blocks = ceiling(p.tiles, most);
+  p.most = larger(floats / (WINOGRAD_POSITIONS * (in + products)), least);
+  p.blocks = ceiling(p.tiles, p.most);
   p.block = ceiling(p.tiles, larger(p.blocks, 1));
   p.v_position = in * p.block + 16;
   p.m_position = products * p.block + 16;
   if (weights) p.u_position = p.wide ? winograd_gradient_rows * CNN_PANEL : in * out + 16;
-  else p.u_position = (p.wide ? smaller(p.in.channels, winograd_wide_depth) * CNN_PANEL : p.in.channels * out) + 16;
+  else if (p.wide) p.u_position = smaller(p.in.channels, winograd_wide_depth) * CNN_PANEL + 16;
+  else p.u_position = p.in.channels * out + 16;
   return p;
 }
 
@@ -126,8 +128,11 @@ static size_t winograd_prepared(const cnn_conv_shape *s, cnn_conv_pass pass) {
   return pass == CNN_CONV_BACKWARD_WEIGHTS || p.wide ? 0 : (size_t)(WINOGRAD_POSITIONS * p.u_position);
 }
 
+// Blocks are of nearly equal size, so the largest of more images may be smaller than that of fewer; memory
+// for more images serves fewer all the same.
 static size_t winograd_scratch(const cnn_conv_shape *s, cnn_conv_pass pass) {
   const winograd_plan p = winograd_plan_for(s, pass);
+  const ptrdiff_t spare = (smaller(p.most, p.tiles) - p.block) * ((p.v_position + p.m_position - 32) / p.block);
   const bool prepared = pass != CNN_CONV_BACKWARD_WEIGHTS && !p.wide;
-  return (size_t)(WINOGRAD_POSITIONS * (p.v_position + p.m_position + (prepared ? 0 : p.u_position)));
+  return (size_t)(WINOGRAD_POSITIONS * (p.v_position + p.m_position + spare + (prepared ? 0 : p.u_position)));
 }
