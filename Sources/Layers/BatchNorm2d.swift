@@ -56,7 +56,8 @@ package struct BatchNorm2d: Layer {
       return x
     case .reluThenMaxPool:
       guard x.height > 1 && x.width > 1 else {
-        throw LayerError("BatchNorm2d with max pooling expects at least (2, 2), got (\(x.height), \(x.width))")
+        throw LayerError(
+          "BatchNorm2d with max pooling expects at least (2, 2), got (\(x.height), \(x.width))")
       }
       return FeatureShape(channels: x.channels, height: x.height / 2, width: x.width / 2)
     }
@@ -126,9 +127,9 @@ package struct BatchNorm2d: Layer {
     }
   }
 
-  /// With g = dy where the gate of the ReLU is open (pooled: at the winners), 0 elsewhere, x̂ = (x − μ)/√(σ² + ε)
-  /// and n = N·H·W of the microbatch: `dbias = Σ g`, `dweight = Σ g·x̂`. Leaves their means for `backwardData`,
-  /// and g itself where the gradient of the residual goes.
+  /// With g = dy where the gate of the ReLU is open (pooled: at the winners), 0 elsewhere,
+  /// x̂ = (x − μ)/√(σ² + ε) and n = N·H·W of the microbatch: `dbias = Σ g`, `dweight = Σ g·x̂`. Leaves their
+  /// means for `backwardData`, and g itself where the gradient of the residual goes.
   package func backwardParameters(
     _ pass: borrowing BackwardPass, microbatch: Int, gradients: [UnsafeMutablePointer<Float>]
   ) {
@@ -145,7 +146,8 @@ package struct BatchNorm2d: Layer {
       var affine = affine(pass.parameters)
       var shape = shape(x, n: pass.wave.images, images: images)
       cnn_batch_norm_kernels_for(pass.kernels.kernelTable).pointee.backward_data(
-        dx, pass.saved + microbatch * savedCount(x), dResidual.map { UnsafePointer($0) } ?? pass.outputGradient,
+        dx, pass.saved + microbatch * savedCount(x),
+        dResidual.map { UnsafePointer($0) } ?? pass.outputGradient,
         pass.inputs[0], dResidual == nil ? pass.output : nil, &affine, &shape)
     }
   }
@@ -159,7 +161,8 @@ package struct BatchNorm2d: Layer {
     var shape = shape(x, n: pass.wave.images, images: pass.wave.microbatches[microbatch])
     cnn_batch_norm_kernels_for(pass.kernels.kernelTable).pointee.backward_sums(
       dWeight, dBias, pass.inputGradients.count > 1 ? pass.inputGradients[1] : nil,
-      pass.saved + microbatch * savedCount(x), pass.outputGradient, pass.inputs[0], pass.output, &affine, &shape)
+      pass.saved + microbatch * savedCount(x), pass.outputGradient, pass.inputs[0], pass.output, &affine,
+      &shape)
   }
 
   private func savedCount(_ x: FeatureShape) -> Int { CNN_NORM_ROWS * 16 * x.blocks }

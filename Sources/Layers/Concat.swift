@@ -59,7 +59,8 @@ package struct Concat: Layer {
       let (to, from) = (firstTo + done, firstFrom + done)
       let piece = min(16 - to % 16, 16 - from % 16, count - done)
       table.move(
-        y + to / 16 * pixels * 16, x + from / 16 * pixels * 16, pixels, to % 16, from % 16, piece, to % 16 == 0)
+        y + to / 16 * pixels * 16, x + from / 16 * pixels * 16, pixels, to % 16, from % 16, piece,
+        to % 16 == 0)
       done += piece
     }
   }

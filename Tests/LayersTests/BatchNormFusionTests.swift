@@ -27,7 +27,8 @@ import Testing
       let dy = Tensor.random(shape, number: 50 + number)
       let parameters = parameters(shape[1])
       let norm = try harness(BatchNorm2d(), [x], parameters, kernels)
-      let sum = try harness(Add(activation: .relu), [norm.run().output, r], [], kernels).run(outputGradient: dy)
+      let sum = try harness(Add(activation: .relu), [norm.run().output, r], [], kernels).run(
+        outputGradient: dy)
       let dNorm = norm.run(outputGradient: sum.inputGradients[0])
       let fused = try harness(BatchNorm2d(following: .addThenReLU), [x, r], parameters, kernels)
       for inPlace in [false, true] {
@@ -40,7 +41,8 @@ import Testing
         let normOnly = fused.run(outputGradient: dy, inputGradientsWanted: [true, false])
         #expect(normOnly.inputGradients == [dNorm.inputGradients[0], nil] && normOnly.leaves == dNorm.leaves)
       }
-      let inference = try harness(Add(activation: .relu), [norm.run(mode: .inference).output, r], [], kernels)
+      let inference = try harness(
+        Add(activation: .relu), [norm.run(mode: .inference).output, r], [], kernels)
       #expect(fused.run(mode: .inference).output == inference.run(mode: .inference).output)
     }
   }
@@ -98,9 +100,10 @@ import Testing
     let dy = Tensor(shape: [2, 1, 1, 2], values: [5, 1, 5, 3])
     let result = try LayerHarness(layer, inputs: [x]).run(outputGradient: dy)
     #expect(result.output.values == [0, 1, 0, 1])
-    // Windows of 2 → 1 after normalising; g = 1 and 3 at their first pixels; Σ g / n = 1/4, Σ g·x̂ / n = 1/4.
+    // x̂ is −1 and 1, 1/σ is 2, the first pixels of the right windows get g = 1 and 3: Σ g / n = Σ g·x̂ / n = 1/4.
     let left: [Float] = [0, 0]
-    let expected = [left + [0.5, -0.5], left + [-0.5, -0.5], left + [2.5, -0.5], left + [-0.5, -0.5]].flatMap { $0 }
+    let rows: [[Float]] = [[1, -1], [-1, -1], [5, -1], [-1, -1]]
+    let expected = rows.flatMap { left + $0 }
     #expect(result.inputGradients[0]?.values == expected)
   }
 

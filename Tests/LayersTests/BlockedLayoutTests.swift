@@ -4,7 +4,9 @@ import Tensors
 import Testing
 
 @Suite struct BlockedLayoutTests {
-  static let shapes: [Shape] = [[1, 1, 1, 1], [3, 3, 5, 7], [2, 16, 4, 4], [5, 17, 3, 11], [4, 40, 2, 8]]
+  static let shapes: [Shape] = [
+    [1, 1, 1, 1], [3, 3, 5, 7], [2, 16, 4, 4], [5, 17, 3, 11], [4, 40, 2, 8],
+  ]
 
   @Test(arguments: InstructionSet.available)
   func blocksAndUnblocksARangeOfImages(kernels: InstructionSet) {

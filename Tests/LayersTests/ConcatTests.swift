@@ -50,7 +50,9 @@ import Testing
   /// Channels that begin and end in the middle of blocks, and pixels at both ends of memory.
   @Test(arguments: InstructionSet.available)
   func putsEveryChannelInItsPlace(kernels: InstructionSet) throws {
-    for (number, counts) in [[3, 5], [1, 16, 1], [17, 30, 2, 33], [16, 32], [5, 5, 5, 5, 5], [40, 7]].enumerated() {
+    for (number, counts) in [[3, 5], [1, 16, 1], [17, 30, 2, 33], [16, 32], [5, 5, 5, 5, 5], [40, 7]]
+      .enumerated()
+    {
       for images in [1, 3] {
         for area: Shape in [[1, 1], [1, 2], [5, 3]] {
           let inputs = counts.enumerated().map {

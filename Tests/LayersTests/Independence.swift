@@ -3,14 +3,6 @@ import Tensors
 import Testing
 
 extension Tensor {
-  /// Images `range` of a batch.
-  func images(_ range: Range<Int>) -> Tensor {
-    let perImage = shape.count / shape[0]
-    return Tensor(
-      shape: Shape([range.count] + shape.dimensions.dropFirst()),
-      values: Array(values[(range.lowerBound * perImage)..<(range.upperBound * perImage)]))
-  }
-
   /// Channel `channel` of a batch (N, C, H, W).
   func channel(_ channel: Int) -> Tensor {
     let area = shape[2] * shape[3]
@@ -42,7 +34,8 @@ func expectMicrobatchesIndependent(
     let alone = single.run(outputGradient: dy.images(range))
     #expect(together.output.images(range) == alone.output, sourceLocation: sourceLocation)
     #expect(
-      together.inputGradients.map { $0?.images(range) } == alone.inputGradients, sourceLocation: sourceLocation)
+      together.inputGradients.map { $0?.images(range) } == alone.inputGradients,
+      sourceLocation: sourceLocation)
     #expect([together.leaves[index]] == alone.leaves, sourceLocation: sourceLocation)
   }
 }
@@ -70,7 +63,8 @@ func expectChannelsIndependent(
       let alone = single.run(outputGradient: dy.channel(channel))
       #expect(all.output.channel(channel) == alone.output, sourceLocation: sourceLocation)
       #expect(
-        all.inputGradients.map { $0?.channel(channel) } == alone.inputGradients, sourceLocation: sourceLocation)
+        all.inputGradients.map { $0?.channel(channel) } == alone.inputGradients,
+        sourceLocation: sourceLocation)
       for (mine, its) in zip(all.parameterGradients, alone.parameterGradients) {
         #expect(mine.values[channel] == its.values[0], sourceLocation: sourceLocation)
       }

@@ -32,7 +32,7 @@ extension Tensor {
   func images(_ range: Range<Int>) -> Tensor {
     let count = shape.count / shape[0]
     return Tensor(
-      shape: [range.count, shape[1], shape[2], shape[3]],
+      shape: Shape([range.count] + shape.dimensions.dropFirst()),
       values: Array(values[(range.lowerBound * count)..<(range.upperBound * count)]))
   }
 
