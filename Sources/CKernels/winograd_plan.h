@@ -52,7 +52,7 @@ typedef struct {
   winograd_map in, out;
   ptrdiff_t n, first, ph, pw;
   ptrdiff_t tiles_h, tiles_w, tiles;  // of an image, down and across; of the call
-  ptrdiff_t blocks, block;            // blocks of tiles, and the most tiles of one
+  ptrdiff_t blocks, block;            // blocks of tiles, and the tiles of the largest
   ptrdiff_t most;                     // tiles that a block may have
   bool wide;
   // Floats from one position to the next in V, M, U and dU. 16 more than their size, so that the
@@ -87,9 +87,7 @@ static inline winograd_plan winograd_plan_for(const cnn_conv_shape *s, cnn_conv_
   const ptrdiff_t least = weights ? winograd_gradient_tiles : winograd_narrow_tiles;
   p.most = larger(floats / (WINOGRAD_POSITIONS * (in + products)), least);
   p.blocks = ceiling(p.tiles, p.most);
-  // Not the ceiling of tiles / blocks, which may shrink when images are added: scratch made for many
-  // images must do for fewer.
-  p.block = smaller(p.tiles, most);
+  p.block = ceiling(p.tiles, larger(p.blocks, 1));
   p.v_position = in * p.block + 16;
   p.m_position = products * p.block + 16;
   if (weights) p.u_position = p.wide ? winograd_gradient_rows * CNN_PANEL : in * out + 16;
