@@ -50,7 +50,7 @@ let package = Package(
     .testTarget(name: "LayersTests", dependencies: ["Layers"], resources: [.copy("Golden")]),
     .testTarget(name: "ModelsTests", dependencies: ["Models"]),
     .testTarget(name: "CellDataTests", dependencies: ["CellData"], resources: [.copy("Golden")]),
-    .testTarget(name: "CollectivesTests", dependencies: ["Collectives"]),
+    .testTarget(name: "CollectivesTests", dependencies: ["Collectives", "CKernels"]),
     .testTarget(name: "TrainingTests", dependencies: ["Training"], resources: [.copy("Golden")]),
     .testTarget(name: "ReportsTests", dependencies: ["Reports"]),
     .testTarget(name: "CLITests", dependencies: ["CLI"]),

@@ -15,6 +15,8 @@ package struct AccumulationPlan: Hashable, Sendable {
   /// The maximal nodes of the run, left to right: what the lane hands on.
   package let nodes: [Range<Int>]
   package let steps: [Step]
+  /// The node that each step leaves in its slot.
+  package let stepNodes: [Range<Int>]
   package let slotCount: Int
 
   package var scratchCount: Int { slotCount - nodes.count }
@@ -22,6 +24,7 @@ package struct AccumulationPlan: Hashable, Sendable {
   package init(tree: ReductionTree, run: Range<Int>) {
     let nodes = tree.maximalNodes(in: run)
     var steps: [Step] = []
+    var stepNodes: [Range<Int>] = []
     // What is computed and not yet added to its left sibling; a binary counter, in effect.
     var stack: [(node: Range<Int>, slot: Int)] = []
     var finished = 0
@@ -31,11 +34,13 @@ package struct AccumulationPlan: Hashable, Sendable {
       let slot = stack.isEmpty ? finished : scratchSlot
       slotCount = max(slotCount, slot + 1)
       steps.append(.leaf(leaf, slot: slot))
+      stepNodes.append(leaf..<(leaf + 1))
       stack.append((leaf..<(leaf + 1), slot))
       while stack.count > 1, tree.areSiblings(stack[stack.count - 2].node, stack[stack.count - 1].node) {
         let right = stack.removeLast()
         let left = stack.removeLast()
         steps.append(.add(source: right.slot, target: left.slot))
+        stepNodes.append(left.node.lowerBound..<right.node.upperBound)
         stack.append((left.node.lowerBound..<right.node.upperBound, left.slot))
       }
       if stack.count == 1, stack[0].node == nodes[finished] {
@@ -47,6 +52,7 @@ package struct AccumulationPlan: Hashable, Sendable {
     self.run = run
     self.nodes = nodes
     self.steps = steps
+    self.stepNodes = stepNodes
     self.slotCount = slotCount
   }
 }

@@ -1,3 +1,4 @@
+import CKernels
 import COpenMPI
 import Tensors
 
@@ -11,6 +12,8 @@ final class BucketMessages {
   private let buckets: Buckets
   private let memory: NodeMemory
   private let sendsSums: Bool
+  /// Where sums of gradients travel as bf16.
+  private let rounding: cnn_rounding_kernels?
   /// The ranks of other groups that this rank deals with, and their deputies' group by group.
   private let owners: [Int]
   private let deputies: [Int]
@@ -32,15 +35,22 @@ final class BucketMessages {
   /// Room for what arrives, for `window` buckets.
   private var ring = FloatBuffer(count: 0)
   private var slot = 0
+  /// The same as bf16, and room for what is sent as bf16.
+  private var packedArrivals: [UInt16Buffer] = []
+  private var packedSums: [UInt16Buffer] = []
   private static let window = 4
   private static let sumTag = 16
   private static let valueTag = 16 + 8192
 
-  init(_ communicator: Communicator, buckets: Buckets, memory: NodeMemory, sendsSums: Bool) {
+  init(
+    _ communicator: Communicator, buckets: Buckets, memory: NodeMemory, sendsSums: Bool,
+    rounding: cnn_rounding_kernels?
+  ) {
     self.communicator = communicator
     self.buckets = buckets
     self.memory = memory
     self.sendsSums = sendsSums
+    self.rounding = rounding
     let (groups, rank) = (memory.groups, communicator.rank)
     owners = groups.owners(dealingWith: rank)
     deputies = groups.members.indices.filter { $0 != groups.group(of: rank) }
@@ -57,9 +67,19 @@ final class BucketMessages {
   func prepare(for plan: ExchangePlan) {
     let largest = (0..<buckets.count).map { buckets.piece($0, of: communicator.rank).count }.max() ?? 0
     let wanted = largest * plan.arrivalSources.count
-    guard sendsSums, wanted > slot else { return }
-    slot = wanted
-    ring = FloatBuffer(count: wanted * Self.window)
+    guard sendsSums else { return }
+    if wanted > slot {
+      slot = wanted
+      ring = FloatBuffer(count: wanted * Self.window)
+      if rounding != nil { packedArrivals = (0..<Self.window).map { _ in UInt16Buffer(count: wanted) } }
+    }
+    let sent =
+      (0..<buckets.count).map { bucket in
+        owners.reduce(0) { $0 + buckets.piece(bucket, of: $1).count } * plan.results.count
+      }.max() ?? 0
+    if rounding != nil, sent > packedSums.first?.count ?? 0 {
+      packedSums = (0..<Self.window).map { _ in UInt16Buffer(count: sent) }
+    }
   }
 
   /// Where the arrivals of a position lie.
@@ -85,8 +105,11 @@ final class BucketMessages {
     if sendsSums {
       while receivesPosted < end, isFree(receivesPosted, known) { try postReceives(known) }
     }
-    while sumsPosted < end, known.summed.load(bucket(sumsPosted)) >= turn(sumsPosted) { try postSums(known) }
+    while sumsPosted < end, known.summed.load(bucket(sumsPosted)) >= turn(sumsPosted),
+      !packs(bucket(sumsPosted)) || sumsPosted - sumsSent < Self.window
+    { try postSums(known) }
     while sendsSums, arrived < receivesPosted, try sumReceives[bucket(arrived)].isDone(communicator) {
+      unpackArrivals(at: arrived, known)
       known.arrived.set(bucket(arrived), turn(arrived))
       arrived += 1
     }
@@ -97,6 +120,16 @@ final class BucketMessages {
 
   /// Whether nothing is on its way from this rank to another.
   var isIdle: Bool { sumsSent == sumsPosted && valueSendsInFlight.isEmpty }
+
+  private func packs(_ bucket: Int) -> Bool { rounding != nil && bucket >= buckets.tailCount }
+
+  private func unpackArrivals(at position: Int, _ known: Progress) {
+    guard packs(bucket(position)), let rounding else { return }
+    let count = buckets.piece(bucket(position), of: communicator.rank).count
+    rounding.unpack(
+      arrivals(at: position), packedArrivals[position % Self.window].pointer,
+      count * known.plan(turn(position)).arrivalSources.count)
+  }
 
   private func bucket(_ position: Int) -> Int { position % buckets.count }
   private func turn(_ position: Int) -> Int { position / buckets.count }
@@ -111,8 +144,14 @@ final class BucketMessages {
     let (bucket, memory) = (bucket(receivesPosted), arrivals(at: receivesPosted))
     let count = buckets.piece(bucket, of: communicator.rank).count
     for (arrival, source) in known.plan(turn(receivesPosted)).arrivalSources.enumerated() {
-      try sumReceives[bucket].receive(
-        memory + arrival * count, count: count, from: source, tag: Self.sumTag + bucket, communicator)
+      let tag = Self.sumTag + bucket
+      if packs(bucket) {
+        let packed = packedArrivals[receivesPosted % Self.window].pointer + arrival * count
+        try sumReceives[bucket].receive(packed, count: count, from: source, tag: tag, communicator)
+      } else {
+        try sumReceives[bucket].receive(
+          memory + arrival * count, count: count, from: source, tag: tag, communicator)
+      }
     }
     receivesPosted += 1
   }
@@ -121,11 +160,19 @@ final class BucketMessages {
   private func postSums(_ known: Progress) throws {
     let bucket = bucket(sumsPosted)
     let plan = known.plan(turn(sumsPosted))
+    var packed = packs(bucket) ? packedSums[sumsPosted % Self.window].pointer : nil
     for owner in owners {
       let piece = buckets.piece(bucket, of: owner)
       for result in plan.results where sendsSums {
-        try sumSends[bucket].send(
-          result + piece.lowerBound, count: piece.count, to: owner, tag: Self.sumTag + bucket, communicator)
+        let tag = Self.sumTag + bucket
+        if let room = packed, let rounding {
+          rounding.pack(room, result + piece.lowerBound, piece.count)
+          try sumSends[bucket].send(room, count: piece.count, to: owner, tag: tag, communicator)
+          packed = room + piece.count
+        } else {
+          try sumSends[bucket].send(
+            result + piece.lowerBound, count: piece.count, to: owner, tag: tag, communicator)
+        }
       }
       try valueReceives[bucket].receive(
         memory.values.pointer + piece.lowerBound, count: piece.count, from: owner,
@@ -173,6 +220,20 @@ final class BucketMessages {
   }
 }
 
+/// Room for numbers of 16 bits.
+private final class UInt16Buffer {
+  let count: Int
+  let pointer: UnsafeMutablePointer<UInt16>
+
+  init(count: Int) {
+    self.count = count
+    pointer = .allocate(capacity: max(1, count))
+    pointer.initialize(repeating: 0, count: max(1, count))
+  }
+
+  deinit { pointer.deallocate() }
+}
+
 extension RequestList {
   fileprivate mutating func send(
     _ floats: UnsafeMutablePointer<Float>, count: Int, to rank: Int, tag: Int, _ communicator: Communicator
@@ -182,11 +243,27 @@ extension RequestList {
     }
   }
 
+  fileprivate mutating func send(
+    _ halves: UnsafeMutablePointer<UInt16>, count: Int, to rank: Int, tag: Int, _ communicator: Communicator
+  ) throws {
+    try post(halves, count: 2 * count, size: 1, communicator: communicator, "MPI_Isend") {
+      cnn_mpi_start_send($0, $1, cnn_mpi_byte(), Int32(rank), Int32(tag), communicator.world, $2)
+    }
+  }
+
   fileprivate mutating func receive(
     _ floats: UnsafeMutablePointer<Float>, count: Int, from rank: Int, tag: Int, _ communicator: Communicator
   ) throws {
     try post(floats, count: count, size: 4, communicator: communicator, "MPI_Irecv") {
       cnn_mpi_start_receive($0, $1, cnn_mpi_float(), Int32(rank), Int32(tag), communicator.world, $2)
+    }
+  }
+
+  fileprivate mutating func receive(
+    _ halves: UnsafeMutablePointer<UInt16>, count: Int, from rank: Int, tag: Int, _ communicator: Communicator
+  ) throws {
+    try post(halves, count: 2 * count, size: 1, communicator: communicator, "MPI_Irecv") {
+      cnn_mpi_start_receive($0, $1, cnn_mpi_byte(), Int32(rank), Int32(tag), communicator.world, $2)
     }
   }
 }

@@ -35,6 +35,8 @@ package final class ExchangePlan {
   private struct Step {
     let target: Int
     let source: Int
+    /// What the target holds then.
+    let node: Range<Int>
   }
 
   private let locals: [UnsafeMutablePointer<Float>]
@@ -48,10 +50,11 @@ package final class ExchangePlan {
   /// - Parameters:
   ///   - sums: every rank's partial sums, by world rank.
   ///   - memory: where those of this rank's group lie.
+  ///   - packs: whether sums of gradients travel as bf16.
   ///   - idleSums: a whole flat buffer, for a group without microbatches; nil elsewhere.
   init(
     _ division: WorkDivision, sums: [[PartialSum]], memory: NodeMemory, buckets: Buckets, rank: Int,
-    idleSums: FloatBuffer?, kernels: UnsafePointer<cnn_reduction_kernels>
+    packs: Bool, idleSums: FloatBuffer?, kernels: UnsafePointer<cnn_reduction_kernels>
   ) {
     let (groups, tree) = (memory.groups, division.tree)
     let own = groups.group(of: rank)
@@ -97,11 +100,15 @@ package final class ExchangePlan {
     ownSums = partials.filter(\.mine).map(\.start)
     arrivalSources = sources
     partialCount = groupNodes.reduce(0) { $0 + $1.count }
-    let sent = groups.owners(dealingWith: rank).reduce(0) { floats, owner in
-      floats + buckets.pieces(of: owner).reduce(0) { $0 + $1.count } * groupNodes[own].count
+    var bytes = 0
+    for bucket in 0..<buckets.count {
+      for owner in groups.owners(dealingWith: rank) {
+        let size = packs && bucket >= buckets.tailCount ? 2 : 4
+        bytes += buckets.piece(bucket, of: owner).count * groupNodes[own].count * size
+      }
+      bytes += buckets.piece(bucket, of: rank).count * (groups.count - 1) * 4
     }
-    let owned = buckets.pieces(of: rank).reduce(0) { $0 + $1.count }
-    bytesSent = (sent + owned * (groups.count - 1)) * MemoryLayout<Float>.stride
+    bytesSent = bytes
   }
 
   /// The maximal nodes of the run of a group.
@@ -121,11 +128,14 @@ package final class ExchangePlan {
     -> (steps: [Step], results: [(node: Range<Int>, operand: Int)])
   {
     var places = operands
+    var nodes = merge.partials
     var steps: [Step] = []
     for addition in merge.additions {
       let (left, right) = (places[addition.target], places[addition.source])
       let keepsLeft = preference[left] >= preference[right]
-      steps.append(Step(target: keepsLeft ? left : right, source: keepsLeft ? right : left))
+      let node = nodes[addition.target].lowerBound..<nodes[addition.source].upperBound
+      steps.append(Step(target: keepsLeft ? left : right, source: keepsLeft ? right : left, node: node))
+      nodes[addition.target] = node
       places[addition.target] = keepsLeft ? left : right
     }
     return (steps, merge.results.map { ($0.node, places[$0.partial]) })
@@ -135,18 +145,18 @@ package final class ExchangePlan {
   private static let block = 4 * FlatLayout.chunk
 
   /// Adds the group's partial sums of a piece to `results`, in place.
-  func addLocals(_ piece: Range<Int>) {
+  func addLocals(_ piece: Range<Int>, rounding: NodeRounding?) {
     guard !localSteps.isEmpty else { return }
     for start in stride(from: piece.lowerBound, to: piece.upperBound, by: Self.block) {
       let count = min(Self.block, piece.upperBound - start)
       for step in localSteps {
-        kernels.pointee.add(locals[step.target] + start, locals[step.source] + start, count)
+        add(locals[step.target] + start, locals[step.source] + start, count, step.node, start, rounding)
       }
     }
   }
 
   /// Adds `results` and what arrived, one arrival after another at `arrivals`, to the root: `sums`.
-  func addRoot(_ piece: Range<Int>, arrivals: UnsafeMutablePointer<Float>) {
+  func addRoot(_ piece: Range<Int>, arrivals: UnsafeMutablePointer<Float>, rounding: NodeRounding?) {
     func address(_ operand: Int, _ place: Int) -> UnsafeMutablePointer<Float> {
       operand < locals.count
         ? locals[operand] + place
@@ -155,11 +165,22 @@ package final class ExchangePlan {
     for start in stride(from: piece.lowerBound, to: piece.upperBound, by: Self.block) {
       let count = min(Self.block, piece.upperBound - start)
       for step in rootSteps {
-        kernels.pointee.add(address(step.target, start), address(step.source, start), count)
+        add(address(step.target, start), address(step.source, start), count, step.node, start, rounding)
       }
       if let idleSums, root >= locals.count {
         (idleSums.pointer + start).update(from: address(root, start), count: count)
       }
+    }
+  }
+
+  private func add(
+    _ sum: UnsafeMutablePointer<Float>, _ term: UnsafePointer<Float>, _ count: Int, _ node: Range<Int>,
+    _ place: Int, _ rounding: NodeRounding?
+  ) {
+    if let rounding {
+      rounding.add(sum, term, count: count, node: node, place: place)
+    } else {
+      kernels.pointee.add(sum, term, count)
     }
   }
 

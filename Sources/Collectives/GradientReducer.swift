@@ -35,9 +35,15 @@ package final class GradientReducer: @unchecked Sendable {
     package var updatesTogether = false
     /// Whether ranks of a node exchange through memory that they share.
     package var sharesMemory = true
+    /// Whether turns round the nodes of gradients to bf16, as which they then travel.
+    package var rounds = false
 
-    package init(mode: ReductionMode = .tree, updatesTogether: Bool = false, sharesMemory: Bool = true) {
-      (self.mode, self.updatesTogether, self.sharesMemory) = (mode, updatesTogether, sharesMemory)
+    package init(
+      mode: ReductionMode = .tree, updatesTogether: Bool = false, sharesMemory: Bool = true,
+      rounds: Bool = false
+    ) {
+      (self.mode, self.updatesTogether) = (mode, updatesTogether)
+      (self.sharesMemory, self.rounds) = (sharesMemory, rounds)
     }
   }
 
@@ -82,6 +88,7 @@ package final class GradientReducer: @unchecked Sendable {
 
   private struct Turn {
     let plan: ExchangePlan
+    let rounding: NodeRounding?
     let update: Update
   }
 
@@ -110,7 +117,8 @@ package final class GradientReducer: @unchecked Sendable {
       memory.groups.count == 1
       ? nil
       : BucketMessages(
-        communicator, buckets: buckets, memory: memory, sendsSums: options.mode == .tree)
+        communicator, buckets: buckets, memory: memory, sendsSums: options.mode == .tree,
+        rounding: options.rounds ? cnn_rounding_kernels_for(kernels.kernelTable).pointee : nil)
     func counters() -> Counters {
       Counters(initialising: .allocate(byteCount: 8 * buckets.count, alignment: 64), count: buckets.count)
     }
@@ -158,15 +166,17 @@ package final class GradientReducer: @unchecked Sendable {
     if isIdle, idleSums == nil { idleSums = FloatBuffer(count: buckets.extent) }
     let plan = ExchangePlan(
       division, sums: decoded, memory: memory, buckets: buckets, rank: communicator.rank,
-      idleSums: isIdle ? idleSums : nil, kernels: kernels)
+      packs: options.rounds, idleSums: isIdle ? idleSums : nil, kernels: kernels)
     messages?.prepare(for: plan)
     return plan
   }
 
-  /// Begins a turn. Main thread, while no lane runs.
-  package func begin(_ plan: ExchangePlan, update: @escaping Update) {
+  /// Begins a turn. Main thread, while no lane runs. `rounding` where the options say so; lanes round what
+  /// they leave in `partials` by the same.
+  package func begin(_ plan: ExchangePlan, rounding: NodeRounding? = nil, update: @escaping Update) {
+    precondition((rounding != nil) == options.rounds, "a reducer that rounds expects to be told how")
     let turn = begun.load(ordering: .relaxed) + 1
-    turns[turn % 2] = Turn(plan: plan, update: update)
+    turns[turn % 2] = Turn(plan: plan, rounding: rounding, update: update)
     for count in laneFinished { count.pointee = 0 }
     begun.store(turn, ordering: .releasing)
   }
@@ -243,6 +253,11 @@ extension GradientReducer {
     }
   }
 
+  /// Statistics and metrics are never rounded.
+  private func rounding(of bucket: Int, in turn: Int) -> NodeRounding? {
+    bucket < buckets.tailCount ? nil : self.turn(turn).rounding
+  }
+
   private func split(_ position: Int) -> (turn: Int, bucket: Int) {
     (position / buckets.count, position % buckets.count)
   }
@@ -262,9 +277,10 @@ extension GradientReducer {
     else { return false }
     let plan = self.turn(turn).plan
     if plan.hasLocals {
-      plan.addLocals(buckets.piece(bucket, of: communicator.rank))
+      let rounding = rounding(of: bucket, in: turn)
+      plan.addLocals(buckets.piece(bucket, of: communicator.rank), rounding: rounding)
       for owner in dealsWith {
-        plan.addLocals(buckets.piece(bucket, of: owner))
+        plan.addLocals(buckets.piece(bucket, of: owner), rounding: rounding)
       }
     }
     summed.set(bucket, turn)
@@ -279,7 +295,8 @@ extension GradientReducer {
     else { return false }
     if let messages {
       self.turn(turn).plan.addRoot(
-        buckets.piece(bucket, of: communicator.rank), arrivals: messages.arrivals(at: position))
+        buckets.piece(bucket, of: communicator.rank), arrivals: messages.arrivals(at: position),
+        rounding: rounding(of: bucket, in: turn))
     }
     rooted.set(bucket, turn)
     return true

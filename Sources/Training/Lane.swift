@@ -173,15 +173,18 @@ final class Lane: @unchecked Sendable {
     _ wave: LaneWork.Wave, _ section: GradientSlots.Section, _ exchange: LaneExchange,
     leaf: (_ microbatch: Int, _ slot: Int) -> Void
   ) {
-    for step in wave.sums.steps {
+    for (step, node) in zip(wave.sums.steps, wave.sums.stepNodes) {
       switch step {
       case .leaf(let number, let slot):
         leaf(number - wave.sums.run.lowerBound, wave.slot(slot))
+        exchange.round(slots.floats(of: section, in: wave.slot(slot)), of: section, node: node)
         exchange.poll()
       case .add(let source, let target):
         let sum = slots.floats(of: section, in: wave.slot(target))
         let term = slots.floats(of: section, in: wave.slot(source))
-        reduction.add(sum.baseAddress, term.baseAddress, sum.count)
+        if !exchange.addRounded(sum, term, of: section, node: node) {
+          reduction.add(sum.baseAddress, term.baseAddress, sum.count)
+        }
       }
     }
   }

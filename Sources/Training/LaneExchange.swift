@@ -3,12 +3,15 @@ import Models
 
 /// Which buckets a network's operators wait for and make final.
 struct BucketSchedule: Sendable {
+  /// By node: where its parameters begin in the flat buffer.
+  let places: [Int]
   /// By node: the buckets that hold its parameters.
   let needed: [Range<Int>]
   /// By node: how many buckets are final when its backward pass is done.
   let finalAfter: [Int]
 
   init(_ network: Network, buckets: Buckets) {
+    places = network.nodes.map(\.parameterRange.lowerBound)
     needed = network.nodes.map { buckets.buckets(of: $0.parameterRange) }
     // Nodes lie in forward order in the buffer: behind a node is what backward has finished before.
     var first = network.layout.parameterExtent
@@ -26,6 +29,8 @@ struct LaneExchange {
   let reducer: GradientReducer
   let schedule: BucketSchedule
   let lane: Int
+  /// Of this step; nil where sums keep all their bits.
+  let rounding: NodeRounding?
 
   /// Waits until a node's parameters are those that the last step made.
   func awaitValues(of node: Int) {
@@ -51,6 +56,25 @@ struct LaneExchange {
     awaitAllValues()
     reducer.finish(reducer.buckets.count, lane: lane)
     reducer.helpOut(lane: lane)
+  }
+
+  /// Rounds a leaf, where gradients are rounded.
+  func round(
+    _ leaf: UnsafeMutableBufferPointer<Float>, of section: GradientSlots.Section, node: Range<Int>
+  ) {
+    guard let rounding, case .parameters(let layer) = section else { return }
+    rounding.round(leaf.baseAddress, count: leaf.count, node: node, place: schedule.places[layer])
+  }
+
+  /// sum += term, rounded to `node`; false where nothing is rounded, and nothing is done.
+  func addRounded(
+    _ sum: UnsafeMutableBufferPointer<Float>, _ term: UnsafeMutableBufferPointer<Float>,
+    of section: GradientSlots.Section, node: Range<Int>
+  ) -> Bool {
+    guard let rounding, case .parameters(let layer) = section else { return false }
+    rounding.add(
+      sum.baseAddress, term.baseAddress, count: sum.count, node: node, place: schedule.places[layer])
+    return true
   }
 
   func poll() { reducer.poll(lane: lane) }

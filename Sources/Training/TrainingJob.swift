@@ -53,7 +53,8 @@ package struct TrainingJob {
         layout: JobLayout(place.placement, communicator: communicator),
         microbatchCounts: order.microbatchCounts, microbatch: min(config.training.microbatch, order.batch),
         wave: config.training.wave, loss: loss.function, optimizer: config.optimizer,
-        averageDecay: config.ema.decay, reduce: config.reduce, kernels: place.kernels),
+        averageDecay: config.ema.decay, reduce: config.reduce, seed: UInt64(config.seed),
+        kernels: place.kernels),
       communicator: communicator, team: place.team, mode: mode)
     let evaluator = Evaluator(
       inference: Inference(

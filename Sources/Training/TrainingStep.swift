@@ -66,11 +66,14 @@ package final class TrainingStep: @unchecked Sendable {
     /// How much of a moving average of the values a step keeps; 0 for no average.
     package var averageDecay: Double
     package var reduce: ReduceConfig
+    /// Of the rounding of gradients.
+    package var seed: UInt64
     package var kernels: InstructionSet
 
     package init(
       layout: JobLayout, microbatchCounts: [Int], microbatch: Int, wave: Int, loss: SoftmaxCrossEntropy,
       optimizer: OptimizerConfig, averageDecay: Double = 0, reduce: ReduceConfig = ReduceConfig(),
+      seed: UInt64 = 0,
       kernels: InstructionSet
     ) {
       self.layout = layout
@@ -81,6 +84,7 @@ package final class TrainingStep: @unchecked Sendable {
       self.optimizer = optimizer
       self.averageDecay = averageDecay
       self.reduce = reduce
+      self.seed = seed
       self.kernels = kernels
     }
   }
@@ -128,7 +132,7 @@ package final class TrainingStep: @unchecked Sendable {
       kernels: settings.kernels,
       options: GradientReducer.Options(
         mode: mode, updatesTogether: WeightUpdate.needsNorms(settings.optimizer),
-        sharesMemory: settings.reduce.sharedMemory))
+        sharesMemory: settings.reduce.sharedMemory, rounds: settings.reduce.precision == .bf16))
     self.reducer = reducer
     try reducer.replaceValues(initial.pointer, count: network.layout.extent)
     plans = Dictionary(
@@ -209,7 +213,10 @@ package final class TrainingStep: @unchecked Sendable {
       preconditionFailure("no plan for \(batch.microbatches) microbatches")
     }
     let (images, step) = (batch.images, batch.step)
-    reducer.begin(plan) { [unowned self] piece, sums in
+    let rounding =
+      settings.reduce.precision == .bf16
+      ? NodeRounding(seed: settings.seed, step: step, kernels: settings.kernels) : nil
+    reducer.begin(plan, rounding: rounding) { [unowned self] piece, sums in
       apply(piece, sums, images: images, step: step, learningRate: learningRate)
     }
     prepared.begin()
@@ -217,7 +224,7 @@ package final class TrainingStep: @unchecked Sendable {
       lanes[lane].compute(
         division.lanes[lane], batch: batch.local, firstMicrobatch: division.run.lowerBound,
         denominator: batch.denominator,
-        exchange: LaneExchange(reducer: reducer, schedule: schedule, lane: lane))
+        exchange: LaneExchange(reducer: reducer, schedule: schedule, lane: lane, rounding: rounding))
     }
     if reducer.options.mode == .allReduce {
       try reducer.reduceInAnyOrder()

@@ -198,6 +198,24 @@ final class ReductionTests: XCTestCase {
     }
   }
 
+  /// The benchmark checks its own sums; at odd sizes it measures whole chunks.
+  func testTheBenchmarkMeasuresEverySize() throws {
+    for sharesMemory in [true, false] {
+      let rows = try ReduceBenchmark(
+        bytes: [1, 100_000, 1 << 18], bucketBytes: 1 << 16, sharesMemory: sharesMemory, kernels: .detected,
+        seconds: 0.01
+      ).run(job)
+      XCTAssertEqual(rows.map(\.bytes), [4096, 98304, 1 << 18])
+      for row in rows {
+        XCTAssertEqual(row.ranks, job.size)
+        XCTAssertGreaterThanOrEqual(row.rounds, 5)
+        XCTAssertGreaterThan(row.treeSeconds, 0)
+        XCTAssertEqual(
+          row.busBandwidth(2), Double(row.bytes) * Double(job.size - 1) / Double(job.size), accuracy: 1e-6)
+      }
+    }
+  }
+
   /// Three ranks cut 8 leaves where no subtree ends: sums by rank take other bits than the tree.
   func testAllReduceIsTheNegativeControl() throws {
     let division = division(8)

@@ -70,6 +70,20 @@ final class TrainingTests: XCTestCase {
     }
   }
 
+  /// Rounded sums are other numbers, the same on any number of ranks and lanes, by memory or by message.
+  func testRoundedSumsAreTheSameOnAllRanks() throws {
+    let bf16 = ["reduce.precision=bf16", "reduce.bucket_bytes=20000"]
+    let golden = try SmallRun(epochs: 2, more: bf16).trainAlone()
+    XCTAssertNotEqual(golden.hashes[0], try self.golden().hashes[0])
+    for (lanes, wave, sharesMemory) in [(1, 0, true), (2, 0, false), (1, 2, false), (2, 1, true)] {
+      let more = bf16 + ["reduce.shared_memory=\(sharesMemory)"]
+      let record = try SmallRun(epochs: 2, lanes: lanes, wave: wave, more: more).train(job)
+      XCTAssertEqual(record.hashes.count, golden.hashes.count)
+      XCTAssertNil(firstDifference(record, golden), "step, \(lanes) lane(s), wave \(wave), \(more)")
+      XCTAssertEqual(record.reports, golden.reports)
+    }
+  }
+
   /// The first step whose weights differ.
   private func firstDifference(_ a: RunRecord, _ b: RunRecord) -> Int? {
     zip(a.hashes, b.hashes).enumerated().first { $1.0 != $1.1 }?.offset

@@ -17,6 +17,7 @@
 #include "philox.h"
 #include "pooling.h"
 #include "reduction.h"
+#include "rounding.h"
 #include "shared_memory.h"
 #include "softmax.h"
 #include "transpose.h"

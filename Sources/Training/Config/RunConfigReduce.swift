@@ -5,12 +5,17 @@ package struct ReduceConfig: Codable, Sendable, Equatable {
   /// 0 for automatic.
   package var bucketBytes = 0
   package var sharedMemory = true
+  package var precision = Precision.fp32
+
+  /// As what gradients are summed.
+  package enum Precision: String, ConfigChoice { case fp32, bf16 }
 
   package init() {}
 
   enum CodingKeys: String, CodingKey {
     case bucketBytes = "bucket_bytes"
     case sharedMemory = "shared_memory"
+    case precision
   }
 
   /// A chunk: the grain in which ranks own the flat buffer.

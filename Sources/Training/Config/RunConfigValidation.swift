@@ -1,4 +1,5 @@
 import CellData
+import Collectives
 
 extension RunConfig {
   /// Refuses values that no run can have. What depends on the data, the model or the machine is
@@ -179,6 +180,13 @@ extension RunConfig {
   }
 
   private func validateReduce() throws(ConfigProblem) {
+    let microbatches = (training.batch + training.microbatch - 1) / training.microbatch
+    guard reduce.precision == .fp32 || microbatches <= NodeRounding.mostMicrobatches else {
+      throw ConfigProblem(
+        "reduce.precision", "training.batch", "training.microbatch",
+        problem:
+          "bf16 expects at most \(NodeRounding.mostMicrobatches) microbatches a step, got \(microbatches)")
+    }
     guard reduce.bucketBytes == 0 || reduce.bucketBytes >= ReduceConfig.smallestBucket else {
       throw ConfigProblem(
         "reduce.bucket_bytes",
