@@ -52,7 +52,7 @@ static void ISA(depthwise_forward)(const cnn_conv_shape *s, float *y, const floa
       for (ptrdiff_t i = 0; i < s->oh; i++) {
         if (i % p.part.rows == 0)
           picture_pack(&p.picture, pictures, from, 1, 0, s->ih, s->iw, i * s->sh);
-        ISA(depthwise_outputs)(s->ow, &t, pictures + i % p.part.rows * s->sh * picture_row(&p.picture), w, start,
+        ISA(depthwise_outputs)(s->ow, &t, pictures + i % p.part.rows * direct_line(s, &p.picture), w, start,
                                to + i * line);
       }
     }
@@ -141,7 +141,7 @@ static void ISA(depthwise_backward_weights)(const cnn_conv_shape *s, float *dw, 
   const ptrdiff_t taps = s->kh * s->kw, most = smaller(9, ISA(tile_nn_rows)), tiles = ceiling(taps, most);
   ptrdiff_t *places = (ptrdiff_t *)scratch;
   float *widened = scratch + 2 * direct_table(s), *pictures = widened + depthwise_widened(s);
-  const ptrdiff_t x_line = s->sh * picture_row(&p.picture);
+  const ptrdiff_t x_line = direct_line(s, &p.picture);
   direct_taps_of_x(s, &p.picture, places);
   for (ptrdiff_t block = 0; block < conv_blocks(s->oc); block++) {
     ptrdiff_t d_row;

@@ -68,10 +68,17 @@ static inline direct_plan direct_plan_for(picture whole, ptrdiff_t row_step, ptr
 
 // Of x, for forward and backward to the weights; `others` floats of each image are wanted in L2 beside it.
 static inline direct_plan direct_plan_of_x(const cnn_conv_shape *s, ptrdiff_t others) {
-  const picture whole = {.top = s->ph, .left = s->pw, .rows = (s->oh - 1) * s->sh + (s->kh - 1) * s->dh + 1,
-                         .columns = ceiling((s->ow - 1) * s->sw + (s->kw - 1) * s->dw + 1, s->sw),
-                         .phases = s->sw};
-  return direct_plan_for(whole, s->sh, s->oh, s->images, conv_blocks(s->ic), others);
+  // With one row or column of taps only what they meet is packed.
+  const ptrdiff_t down = s->kh == 1 ? s->sh : 1, width = (s->ow - 1) * s->sw + (s->kw - 1) * s->dw + 1;
+  const picture whole = {.top = s->ph, .left = s->pw, .rows = ((s->oh - 1) * s->sh + (s->kh - 1) * s->dh) / down + 1,
+                         .columns = ceiling(width, s->sw), .phases = s->kw == 1 ? 1 : s->sw, .down = down,
+                         .across = s->sw};
+  return direct_plan_for(whole, s->sh / down, s->oh, s->images, conv_blocks(s->ic), others);
+}
+
+// Floats of a picture of x from an output to the one below.
+static inline ptrdiff_t direct_line(const cnn_conv_shape *s, const picture *p) {
+  return s->sh / p->down * picture_row(p);
 }
 
 // Where the taps lie in a picture of x.
@@ -125,7 +132,8 @@ static inline direct_plan direct_plan_of_dy(const cnn_conv_shape *s) {
   direct_offsets(direct_axis_w(s), &left, &right);
   const ptrdiff_t rows = direct_phase_size(direct_axis_h(s), 0);
   const picture whole = {.top = -top, .left = -left, .rows = bottom - top + rows,
-                         .columns = right - left + direct_phase_size(direct_axis_w(s), 0), .phases = 1};
+                         .columns = right - left + direct_phase_size(direct_axis_w(s), 0), .phases = 1,
+                         .down = 1, .across = 1};
   return direct_plan_for(whole, 1, rows, s->images, conv_blocks(s->oc), 0);
 }
 

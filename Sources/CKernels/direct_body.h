@@ -21,11 +21,11 @@ static void ISA(direct_forward)(const cnn_conv_shape *s, float *y, const float *
   direct_taps_of_x(s, &p.picture, taps);
   tile_sweep sweep = {.columns = s->ow, .a_image = p.image, .c_image = s->oh * s->ow * CNN_BLOCK};
   sweep.tile = (tile_taps){.taps = s->kh * s->kw, .a_taps = taps, .a_block = picture_block(&p.picture),
-                           .a_line = s->sh * picture_row(&p.picture), .c_line = s->ow * CNN_BLOCK,
+                           .a_line = direct_line(s, &p.picture), .c_line = s->ow * CNN_BLOCK,
                            .c_row = CNN_BLOCK, .c_vector = conv_y_block(s)};
   const ptrdiff_t end = s->first + s->images;
-  for (ptrdiff_t image = s->first; image < end; image += p.part.images) {
-    sweep.images = smaller(p.part.images, end - image);
+  for (ptrdiff_t image = s->first; image < end; image += p.part.step) {
+    sweep.images = smaller(p.part.step, end - image);
     for (ptrdiff_t row = 0; row < s->oh; row += p.part.rows) {
       sweep.lines = smaller(p.part.rows, s->oh - row);
       ISA(direct_pack)(&p, pictures, x + conv_x_image(s, image), sweep.images, conv_blocks(s->ic),
@@ -87,8 +87,8 @@ static void ISA(direct_backward_data)(const cnn_conv_shape *s, float *dx, const 
   sweep.tile = (tile_taps){.a_taps = taps, .a_block = picture_block(&p.picture),
                            .a_line = picture_row(&p.picture), .c_line = s->sh * s->iw * CNN_BLOCK,
                            .c_row = s->sw * CNN_BLOCK, .c_vector = conv_x_block(s)};
-  for (ptrdiff_t image = s->first; image < end; image += p.part.images) {
-    sweep.images = smaller(p.part.images, end - image);
+  for (ptrdiff_t image = s->first; image < end; image += p.part.step) {
+    sweep.images = smaller(p.part.step, end - image);
     for (ptrdiff_t row = 0; row < rows; row += p.part.rows) {
       ISA(direct_pack)(&p, pictures, dy + conv_y_image(s, image), sweep.images, conv_blocks(s->oc),
                        conv_y_block(s), s->oh, s->ow, row);
@@ -122,11 +122,11 @@ static void ISA(direct_backward_weights)(const cnn_conv_shape *s, float *dw, con
   float *pictures = scratch + direct_table(s), *packed = pictures + p.part.images * p.image;
   float *gathered = packed + g.dy, *gradient = plain ? dw : gathered + g.gathered;
   direct_taps_of_x(s, &p.picture, taps);
-  const ptrdiff_t a_line = s->sh * picture_row(&p.picture), line = s->ow * CNN_BLOCK;
+  const ptrdiff_t a_line = direct_line(s, &p.picture), line = s->ow * CNN_BLOCK;
   const ptrdiff_t end = s->first + s->images, blocks = conv_blocks(s->ic);
-  for (ptrdiff_t image = s->first; image < end; image += p.part.images)
+  for (ptrdiff_t image = s->first; image < end; image += p.part.step)
     for (ptrdiff_t row = 0; row < s->oh; row += p.part.rows) {
-      const ptrdiff_t images = smaller(p.part.images, end - image), lines = smaller(p.part.rows, s->oh - row);
+      const ptrdiff_t images = smaller(p.part.step, end - image), lines = smaller(p.part.rows, s->oh - row);
       const bool accumulate = image > s->first || row > 0;
       ISA(direct_pack)(&p, pictures, x + conv_x_image(s, image), images, blocks, conv_x_block(s), s->ih, s->iw,
                        row * s->sh);

@@ -53,6 +53,7 @@ typedef struct {
   ptrdiff_t n, first, ph, pw;
   ptrdiff_t tiles_h, tiles_w, tiles;  // of an image, down and across; of the call
   ptrdiff_t blocks, block;            // blocks of tiles, and the tiles of the largest
+  ptrdiff_t most;                     // tiles that a block may have
   bool wide;
   // Floats from one position to the next in V, M, U and dU. 16 more than their size, so that the
   // positions of a tile don't all fall on the same cache sets where channels are powers of two.
@@ -84,8 +85,8 @@ static inline winograd_plan winograd_plan_for(const cnn_conv_shape *s, cnn_conv_
   ptrdiff_t floats = weights ? winograd_gradient_floats : winograd_narrow_floats;
   if (p.wide) floats = winograd_wide_floats;
   const ptrdiff_t least = weights ? winograd_gradient_tiles : winograd_narrow_tiles;
-  const ptrdiff_t most = larger(floats / (WINOGRAD_POSITIONS * (in + products)), least);
-  p.blocks = ceiling(p.tiles, most);
+  p.most = larger(floats / (WINOGRAD_POSITIONS * (in + products)), least);
+  p.blocks = ceiling(p.tiles, p.most);
   p.block = ceiling(p.tiles, larger(p.blocks, 1));
   p.v_position = in * p.block + 16;
   p.m_position = products * p.block + 16;
@@ -126,8 +127,11 @@ static size_t winograd_prepared(const cnn_conv_shape *s, cnn_conv_pass pass) {
   return pass == CNN_CONV_BACKWARD_WEIGHTS || p.wide ? 0 : (size_t)(WINOGRAD_POSITIONS * p.u_position);
 }
 
+// Blocks are of nearly equal size, so the largest of more images may be smaller than that of fewer; memory
+// for more images serves fewer all the same.
 static size_t winograd_scratch(const cnn_conv_shape *s, cnn_conv_pass pass) {
   const winograd_plan p = winograd_plan_for(s, pass);
+  const ptrdiff_t spare = (smaller(p.most, p.tiles) - p.block) * ((p.v_position + p.m_position - 32) / p.block);
   const bool prepared = pass != CNN_CONV_BACKWARD_WEIGHTS && !p.wide;
-  return (size_t)(WINOGRAD_POSITIONS * (p.v_position + p.m_position + (prepared ? 0 : p.u_position)));
+  return (size_t)(WINOGRAD_POSITIONS * (p.v_position + p.m_position + spare + (prepared ? 0 : p.u_position)));
 }

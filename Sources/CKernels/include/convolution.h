@@ -39,7 +39,7 @@ typedef struct {
   size_t (*prepared)(const cnn_conv_shape *, cnn_conv_pass);
   // Overwrites prepared.
   void (*prepare)(const cnn_conv_shape *, cnn_conv_pass, float *prepared, const float *weight);
-  // Floats of scratch for a call with these images.
+  // Floats of scratch for a call with these images; never fewer for more images.
   size_t (*scratch)(const cnn_conv_shape *, cnn_conv_pass);
   // y = w * x + bias. Overwrites y of the call's images; bias (O, rounded up to 16) may be NULL.
   void (*forward)(const cnn_conv_shape *, float *y, const float *x, const float *weight,
