@@ -44,7 +44,8 @@ static void ISA(winograd_narrow)(const winograd_plan *p, float *y, const float *
 static void ISA(winograd_wide)(const winograd_plan *p, cnn_conv_pass pass, float *y, const float *x,
                                const float *weight, const float *bias, float *scratch) {
   const ptrdiff_t depth = p->in.channels;
-  float *v = scratch, *m = v + WINOGRAD_POSITIONS * p->v_position, *u = m + WINOGRAD_POSITIONS * p->m_position;
+  float *v = scratch, *m = v + WINOGRAD_POSITIONS * p->v_position;
+  float *u = m + WINOGRAD_POSITIONS * p->m_position;
   for (ptrdiff_t block = 0, start = 0; block < p->blocks; block++) {
     const ptrdiff_t count = winograd_block_tiles(p, block);
     ISA(winograd_transform_input)(p, v, x, start, count);
@@ -55,9 +56,9 @@ static void ISA(winograd_wide)(const winograd_plan *p, cnn_conv_pass pass, float
         ISA(winograd_weights)(p, pass, u, weight, c, width, k, part);
         const bool last = k + part == depth;
         for (int position = 0; position < WINOGRAD_POSITIONS; position++) {
-          if (!last || c + width < p->out.channels)
-            ISA(winograd_prefetch_weights)(p, pass, weight, last ? c + width : c, last ? 0 : k + part, position,
-                                           WINOGRAD_POSITIONS);
+          const ptrdiff_t panel = last ? c + width : c, first = last ? 0 : k + part;
+          if (panel < p->out.channels)
+            ISA(winograd_prefetch_weights)(p, pass, weight, panel, first, position, WINOGRAD_POSITIONS);
           ISA(winograd_multiply)(m + position * p->m_position, v + position * p->v_position + k * count,
                                  u + position * p->u_position, part, width, count, k > 0);
         }

@@ -2,10 +2,15 @@
 
 // dU[position] of 8 input channels and a panel: d[8][width] = (add ? d : 0) + Σ over tiles.
 // v points to the first of the 8 channels, m to the panel's first block.
-CNN_INLINE void ISA(winograd_gather)(float *d, const float *v, const float *m, ptrdiff_t width, ptrdiff_t count,
-                                     bool add) {
-  const tile_tn sum = {.lines = 1, .count = count, .a_point = CNN_BLOCK, .b_point = CNN_BLOCK,
-                       .b_vector = count * CNN_BLOCK, .d_row = width, .d_vector = CNN_BLOCK};
+CNN_INLINE void ISA(winograd_gather)(float *d, const float *v, const float *m, ptrdiff_t width,
+                                     ptrdiff_t count, bool add) {
+  const tile_tn sum = {.lines = 1,
+                       .count = count,
+                       .a_point = CNN_BLOCK,
+                       .b_point = CNN_BLOCK,
+                       .b_vector = count * CNN_BLOCK,
+                       .d_row = width,
+                       .d_vector = CNN_BLOCK};
   const int rows = ISA(tile_tn_rows), vectors = ISA(tile_tn_vectors);
   for (int i = 0; i < winograd_gradient_rows; i += rows) {
     ptrdiff_t j = 0;
@@ -31,7 +36,8 @@ CNN_INLINE const float *ISA(winograd_channel)(const float *v, ptrdiff_t i, ptrdi
 static void ISA(winograd_narrow_gradient)(const winograd_plan *p, float *dw, const float *x, const float *dy,
                                           float *scratch) {
   const ptrdiff_t ic = p->in.channels, oc = p->out.channels, rows = winograd_padded(ic);
-  float *v = scratch, *m = v + WINOGRAD_POSITIONS * p->v_position, *du = m + WINOGRAD_POSITIONS * p->m_position;
+  float *v = scratch, *m = v + WINOGRAD_POSITIONS * p->v_position;
+  float *du = m + WINOGRAD_POSITIONS * p->m_position;
   const ptrdiff_t panels = ceiling(oc, CNN_PANEL);
   for (ptrdiff_t block = 0, start = 0; block < p->blocks; block++) {
     const ptrdiff_t count = winograd_block_tiles(p, block);
@@ -39,7 +45,7 @@ static void ISA(winograd_narrow_gradient)(const winograd_plan *p, float *dw, con
     ISA(winograd_transform_gradient)(p, m, dy, start, count);
 
     const ptrdiff_t next = block + 1 < p->blocks ? winograd_block_tiles(p, block + 1) : 0;
-    const ptrdiff_t units_x = next * (rows / CNN_BLOCK), units = units_x + next * (winograd_padded(oc) / CNN_BLOCK);
+    const ptrdiff_t units_x = next * conv_blocks(ic), units = units_x + next * conv_blocks(oc);
     ptrdiff_t fetched = 0, multiplied = 0;
     for (int position = 0; position < WINOGRAD_POSITIONS; position++)
       for (ptrdiff_t c = 0; c < oc; c += CNN_PANEL) {
@@ -63,7 +69,8 @@ static void ISA(winograd_narrow_gradient)(const winograd_plan *p, float *dw, con
 static void ISA(winograd_wide_gradient)(const winograd_plan *p, float *dw, const float *x, const float *dy,
                                         float *scratch) {
   const ptrdiff_t ic = p->in.channels, oc = p->out.channels;
-  float *v = scratch, *m = v + WINOGRAD_POSITIONS * p->v_position, *du = m + WINOGRAD_POSITIONS * p->m_position;
+  float *v = scratch, *m = v + WINOGRAD_POSITIONS * p->v_position;
+  float *du = m + WINOGRAD_POSITIONS * p->m_position;
   for (ptrdiff_t block = 0, start = 0; block < p->blocks; block++) {
     const ptrdiff_t count = winograd_block_tiles(p, block);
     ISA(winograd_transform_input)(p, v, x, start, count);
@@ -73,7 +80,8 @@ static void ISA(winograd_wide_gradient)(const winograd_plan *p, float *dw, const
       for (ptrdiff_t i = 0; i < ic; i += winograd_gradient_rows) {
         const ptrdiff_t rows = smaller(ic - i, winograd_gradient_rows);
         for (int position = 0; position < WINOGRAD_POSITIONS; position++) {
-          ISA(winograd_prefetch_panel)(dw + c * 9 * ic + i * width, ic, width, rows, position, WINOGRAD_POSITIONS);
+          ISA(winograd_prefetch_panel)(dw + c * 9 * ic + i * width, ic, width, rows, position,
+                                       WINOGRAD_POSITIONS);
           ISA(winograd_prefetch_channels)(v + position * p->v_position, i, count);
           ISA(winograd_gather)(du + position * p->u_position,
                                ISA(winograd_channel)(v + position * p->v_position, i, count),
@@ -86,8 +94,8 @@ static void ISA(winograd_wide_gradient)(const winograd_plan *p, float *dw, const
   }
 }
 
-static void ISA(winograd_backward_weights)(const cnn_conv_shape *s, float *dw, const float *x, const float *dy,
-                                           float *scratch) {
+static void ISA(winograd_backward_weights)(const cnn_conv_shape *s, float *dw, const float *x,
+                                           const float *dy, float *scratch) {
   const winograd_plan p = winograd_plan_for(s, CNN_CONV_BACKWARD_WEIGHTS);
   if (p.wide) ISA(winograd_wide_gradient)(&p, dw, x, dy, scratch);
   else ISA(winograd_narrow_gradient)(&p, dw, x, dy, scratch);

@@ -9,7 +9,7 @@
 //           are in L2; the transformed weights U are made once a step and shared by all threads.
 //   wide    U would be read from memory for every block: instead V of many tiles is made at once, and
 //           for a panel of 32 output channels after the other the weights are transformed on the spot,
-//           multiplied, and the products transformed out.
+//           64 input channels at a time, multiplied, and the products transformed out.
 //
 // Which one depends on the channels alone. Both compute each output by the same operations in the same
 // order, whatever the blocks.
@@ -91,7 +91,8 @@ static inline winograd_plan winograd_plan_for(const cnn_conv_shape *s, cnn_conv_
   p.v_position = in * p.block + 16;
   p.m_position = products * p.block + 16;
   if (weights) p.u_position = p.wide ? winograd_gradient_rows * CNN_PANEL : in * out + 16;
-  else p.u_position = (p.wide ? smaller(p.in.channels, winograd_wide_depth) * CNN_PANEL : p.in.channels * out) + 16;
+  else if (p.wide) p.u_position = smaller(p.in.channels, winograd_wide_depth) * CNN_PANEL + 16;
+  else p.u_position = p.in.channels * out + 16;
   return p;
 }
 

@@ -84,14 +84,15 @@ static void ISA(winograd_transform_input)(const winograd_plan *p, float *v, cons
   ISA(winograd_transform)(false, p, &p->in, v, p->v_position, x, start, count);
 }
 
-static void ISA(winograd_transform_gradient)(const winograd_plan *p, float *m, const float *dy, ptrdiff_t start,
-                                             ptrdiff_t count) {
+static void ISA(winograd_transform_gradient)(const winograd_plan *p, float *m, const float *dy,
+                                             ptrdiff_t start, ptrdiff_t count) {
   ISA(winograd_transform)(true, p, &p->out, m, p->m_position, dy, start, count);
 }
 
 // Aᵀ m A + bias of a tile, without the outputs that lie over the edge.
-CNN_INLINE void ISA(winograd_store_output)(const bool whole, float *image, const winograd_map *map, ptrdiff_t top,
-                                           ptrdiff_t left, const float *m, ptrdiff_t m_position, WVEC bias) {
+CNN_INLINE void ISA(winograd_store_output)(const bool whole, float *image, const winograd_map *map,
+                                           ptrdiff_t top, ptrdiff_t left, const float *m,
+                                           ptrdiff_t m_position, WVEC bias) {
   WVEC e[WINOGRAD_OUT * WINOGRAD_IN];
   UNROLL for (int j = 0; j < WINOGRAD_IN; j++) {
     WVEC column[WINOGRAD_IN];
@@ -109,8 +110,9 @@ CNN_INLINE void ISA(winograd_store_output)(const bool whole, float *image, const
 }
 
 // Channels c ..< c + width of the outputs of `count` tiles from `start`. bias may be NULL.
-static void ISA(winograd_transform_output)(const winograd_plan *p, float *y, const float *m, const float *bias,
-                                           ptrdiff_t c, ptrdiff_t width, ptrdiff_t start, ptrdiff_t count) {
+static void ISA(winograd_transform_output)(const winograd_plan *p, float *y, const float *m,
+                                           const float *bias, ptrdiff_t c, ptrdiff_t width,
+                                           ptrdiff_t start, ptrdiff_t count) {
   const winograd_map *map = &p->out;
   const ptrdiff_t size = map->height * map->width * CNN_BLOCK;
   for (const ptrdiff_t end = c + width; c < end; c += CNN_BLOCK) {
@@ -129,8 +131,8 @@ static void ISA(winograd_transform_output)(const winograd_plan *p, float *y, con
   }
 }
 
-// Fetches into L2 what a transform will read of one tile and channel block: unit / count is the block,
-// unit % count the tile. While the products run memory has nothing else to do; it is worth 15 % of a layer.
+// Fetches into L2 what a transform will read, or write, of one tile and channel block: unit / count is the
+// block, unit % count the tile. While the products run memory has nothing else to do.
 CNN_INLINE void ISA(winograd_prefetch)(const winograd_plan *p, const winograd_map *map, const float *x,
                                        ptrdiff_t start, ptrdiff_t count, ptrdiff_t unit) {
   const winograd_tile tile = winograd_tile_at(p, start + unit % count);

@@ -57,8 +57,8 @@ static void ISA(winograd_weights)(const winograd_plan *p, cnn_conv_pass pass, fl
 
 // Fetches into L2 the part `share` of `shares` of the 3 x 3 taps of `rows` input channels in a panel of
 // weights or their gradients; `panel` points to the first of them.
-CNN_INLINE void ISA(winograd_prefetch_panel)(const float *panel, ptrdiff_t ic, ptrdiff_t width, ptrdiff_t rows,
-                                             ptrdiff_t share, ptrdiff_t shares) {
+CNN_INLINE void ISA(winograd_prefetch_panel)(const float *panel, ptrdiff_t ic, ptrdiff_t width,
+                                             ptrdiff_t rows, ptrdiff_t share, ptrdiff_t shares) {
   const ptrdiff_t lines = rows * width / CNN_BLOCK;
   for (int tap = 0; tap < 9; tap++, panel += ic * width)
     for (ptrdiff_t line = lines * share / shares; line < lines * (share + 1) / shares; line++)
@@ -77,8 +77,8 @@ static void ISA(winograd_prefetch_weights)(const winograd_plan *p, cnn_conv_pass
   const ptrdiff_t ic = p->out.channels;
   for (ptrdiff_t o = first; o < first + depth; o += CNN_PANEL) {
     const ptrdiff_t width = conv_panel_width(p->in.channels, o);
-    ISA(winograd_prefetch_panel)(weight + o * 9 * ic + c * width, ic, width, smaller(CNN_PANEL, ic - c), share,
-                                 shares);
+    const ptrdiff_t rows = smaller(CNN_PANEL, ic - c);
+    ISA(winograd_prefetch_panel)(weight + o * 9 * ic + c * width, ic, width, rows, share, shares);
   }
 }
 

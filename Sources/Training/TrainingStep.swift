@@ -64,10 +64,12 @@ package final class TrainingStep: @unchecked Sendable {
     package var loss: SoftmaxCrossEntropy
     package var optimizer: OptimizerConfig
     package var kernels: InstructionSet
+    /// Whether lanes measure what their operators take.
+    package var timesOperators: Bool
 
     package init(
       layout: JobLayout, microbatchCounts: [Int], microbatch: Int, wave: Int, loss: SoftmaxCrossEntropy,
-      optimizer: OptimizerConfig, kernels: InstructionSet
+      optimizer: OptimizerConfig, kernels: InstructionSet, timesOperators: Bool = false
     ) {
       self.layout = layout
       self.microbatchCounts = microbatchCounts
@@ -76,6 +78,7 @@ package final class TrainingStep: @unchecked Sendable {
       self.loss = loss
       self.optimizer = optimizer
       self.kernels = kernels
+      self.timesOperators = timesOperators
     }
   }
 
@@ -136,7 +139,8 @@ package final class TrainingStep: @unchecked Sendable {
     lanes = (0..<team.count).map { _ in
       Lane(
         network: network, plan: plan, values: values, prepared: prepared, partials: partials,
-        stackDepth: needs.map(\.stack).max() ?? 0, loss: settings.loss, kernels: settings.kernels)
+        stackDepth: needs.map(\.stack).max() ?? 0, loss: settings.loss, kernels: settings.kernels,
+        timed: settings.timesOperators)
     }
     reduction = cnn_reduction_kernels_for(settings.kernels.kernelTable).pointee
     let reducer = try GradientReducer(
@@ -200,6 +204,16 @@ package final class TrainingStep: @unchecked Sendable {
     precondition(reducer.slice.contains(entry.range), "\(entry.name) doesn't lie in this rank's slice")
     return entry.array(in: sums)
   }
+
+  /// How many of a rank's images a lane computes.
+  package func images(ofLane lane: Int, in local: [LoadedMicrobatch], of microbatches: Int) -> Int {
+    let division = division(microbatches)
+    return division.lanes[lane].waves.flatMap(\.sums.run)
+      .reduce(0) { $0 + local[$1 - division.run.lowerBound].images }
+  }
+
+  /// What the operators of this rank's first lane took, where the settings ask for it.
+  package var operatorTimes: OperatorTimes? { lanes.first?.times }
 
   private func reductionPlan(_ microbatches: Int) -> ReductionPlan {
     guard let plan = reductionPlans[microbatches] else {
