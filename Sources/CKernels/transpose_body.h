@@ -45,7 +45,8 @@ static void ISA(transpose_flatten)(float *y, const float *x, const cnn_blocked *
   for (ptrdiff_t block = 0; block < block_count(s->channels); block++) {
     const ptrdiff_t count = smaller(s->area, vectors - block * s->area);
     for (ptrdiff_t image = s->first; image < s->first + s->images; image++) {
-      ISA(pixels_to_rows)(scratch, x + (block * s->n + image) * s->area * CNN_LANES, s->area, CNN_LANES, s->area);
+      const float *from = x + (block * s->n + image) * s->area * CNN_LANES;
+      ISA(pixels_to_rows)(scratch, from, s->area, CNN_LANES, s->area);
       for (ptrdiff_t v = 0; v < count; v++)
         STORE(y + ((block * s->area + v) * s->n + image) * CNN_LANES, LOAD(scratch + v * CNN_LANES));
     }

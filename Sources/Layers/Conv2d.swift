@@ -141,6 +141,10 @@ package struct Conv2d: Layer, Equatable {
     return output.count * inputs[0].channels / groups * kernel.area
   }
 
+  package func algorithms(for inputs: [FeatureShape], kernels: InstructionSet) -> [String] {
+    convolution(images: 1, input: inputs[0], kernels).algorithmNames
+  }
+
   package func prepare(
     _ prepared: UnsafeMutablePointer<Float>, parameters: [UnsafePointer<Float>], inputs: [FeatureShape],
     kernels: InstructionSet

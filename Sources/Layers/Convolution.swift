@@ -71,6 +71,14 @@ struct Convolution {
     preconditionFailure("no algorithm for \(shape)")
   }
 
+  /// The algorithms' names by pass: forward, backward data, backward weights.
+  var algorithmNames: [String] {
+    Self.passes.map { pass in
+      if shape.planar && pass == CNN_CONV_BACKWARD_DATA { return "" }
+      return algorithm(pass).map { String(cString: $0.pointee.name) } ?? "blas"
+    }
+  }
+
   private static func fitting(
     _ name: String, _ shape: ConvolutionShape, _ pass: cnn_conv_pass, _ kernels: InstructionSet
   ) -> Algorithm? {

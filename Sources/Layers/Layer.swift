@@ -216,6 +216,10 @@ package protocol Layer: Sendable {
   /// Multiply-adds of a forward pass, per image.
   func multiplyAdds(for inputs: [FeatureShape]) -> Int
 
+  /// What the kernels are called that compute forward, backward data and backward weights, where there is
+  /// a choice; otherwise empty.
+  func algorithms(for inputs: [FeatureShape], kernels: InstructionSet) -> [String]
+
   /// Makes weights ready (packed, transformed) once a step. Overwrites `prepared`.
   func prepare(
     _ prepared: UnsafeMutablePointer<Float>, parameters: [UnsafePointer<Float>], inputs: [FeatureShape],
@@ -244,6 +248,7 @@ extension Layer {
   package func statistics(for inputs: [FeatureShape]) -> [ArrayDeclaration] { [] }
   package func smallestMicrobatch(for inputs: [FeatureShape]) -> Int { 1 }
   package func multiplyAdds(for inputs: [FeatureShape]) -> Int { 0 }
+  package func algorithms(for inputs: [FeatureShape], kernels: InstructionSet) -> [String] { [] }
   package func prepare(
     _ prepared: UnsafeMutablePointer<Float>, parameters: [UnsafePointer<Float>], inputs: [FeatureShape],
     kernels: InstructionSet

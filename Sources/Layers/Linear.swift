@@ -58,6 +58,10 @@ package struct Linear: Layer, Equatable {
 
   package func multiplyAdds(for inputs: [FeatureShape]) -> Int { inputs[0].count * outputFeatures }
 
+  package func algorithms(for inputs: [FeatureShape], kernels: InstructionSet) -> [String] {
+    convolution(images: 1, input: inputs[0], kernels).algorithmNames
+  }
+
   package func prepare(
     _ prepared: UnsafeMutablePointer<Float>, parameters: [UnsafePointer<Float>], inputs: [FeatureShape],
     kernels: InstructionSet

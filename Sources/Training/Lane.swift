@@ -34,6 +34,8 @@ final class Lane: @unchecked Sendable {
   private let slots: GradientSlots
   private let loss: SoftmaxCrossEntropy
   private let reduction: cnn_reduction_kernels
+  /// nil where nobody wants to know.
+  let times: OperatorTimes?
   /// The microbatch, by number in the step, whose loss was not a finite number.
   private(set) var notFinite: Int?
   /// The first layer whose output was not finite in that microbatch.
@@ -44,13 +46,14 @@ final class Lane: @unchecked Sendable {
   ///   - partials: whole flat buffers, one for each maximal tree node that a step's waves give.
   init(
     network: Network, plan: Plan?, values: FloatBuffer, prepared: PreparedWeights, partials: [FloatBuffer],
-    stackDepth: Int, loss: SoftmaxCrossEntropy, kernels: InstructionSet
+    stackDepth: Int, loss: SoftmaxCrossEntropy, kernels: InstructionSet, timed: Bool
   ) {
     self.network = network
     self.prepared = prepared
     inFlight = plan.map { WaveInFlight($0, values: values, prepared: prepared) }
     slots = GradientSlots(network: network, partials: partials, stackDepth: stackDepth)
     self.loss = loss
+    times = timed ? OperatorTimes(nodes: network.nodes.count) : nil
     reduction = cnn_reduction_kernels_for(kernels.kernelTable).pointee
   }
 
@@ -107,14 +110,16 @@ final class Lane: @unchecked Sendable {
   private func forward(_ wave: LaneWork.Wave, _ inFlight: WaveInFlight, _ exchange: LaneExchange) {
     for (index, node) in network.nodes.enumerated() {
       awaitWeights(of: index, exchange)
-      inFlight.forward(node: index)
+      timed(index, .forward) { inFlight.forward(node: index) }
       if node.statistics.isEmpty { continue }
-      climb(wave, .statistics(node: index), exchange) { microbatch, slot in
-        inFlight.batchStatistics(
-          node: index, microbatch: microbatch, into: slots.batchStatistics(of: index, in: slot))
-        let weight = Float(inFlight.images(of: microbatch))
-        let sums = slots.floats(of: .statistics(node: index), in: slot)
-        for position in sums.indices { sums[position] *= weight }
+      timed(index, .statistics) {
+        climb(wave, .statistics(node: index), exchange) { microbatch, slot in
+          inFlight.batchStatistics(
+            node: index, microbatch: microbatch, into: slots.batchStatistics(of: index, in: slot))
+          let weight = Float(inFlight.images(of: microbatch))
+          let sums = slots.floats(of: .statistics(node: index), in: slot)
+          for position in sums.indices { sums[position] *= weight }
+        }
       }
     }
   }
@@ -157,14 +162,21 @@ final class Lane: @unchecked Sendable {
     for index in network.nodes.indices.reversed() {
       exchange.poll()
       if !network.nodes[index].parameters.isEmpty {
-        climb(wave, .parameters(node: index), exchange) { microbatch, slot in
-          inFlight.backwardParameters(
-            node: index, microbatch: microbatch, into: slots.parameterGradients(of: index, in: slot))
+        timed(index, .parameters) {
+          climb(wave, .parameters(node: index), exchange) { microbatch, slot in
+            inFlight.backwardParameters(
+              node: index, microbatch: microbatch, into: slots.parameterGradients(of: index, in: slot))
+          }
         }
       }
-      inFlight.backwardData(node: index)
+      timed(index, .data) { inFlight.backwardData(node: index) }
       if isLast && !network.nodes[index].parameters.isEmpty { exchange.backwardDone(node: index) }
     }
+  }
+
+  private func timed(_ node: Int, _ pass: OperatorTimes.Pass, _ body: () -> Void) {
+    guard let times else { return body() }
+    times.measure(node, pass, body)
   }
 
   /// Computes the leaves of a wave one after the other and adds each up the tree as far as it goes.

@@ -17,10 +17,13 @@ package struct StepBenchmark: Sendable {
   package let optimizer: OptimizerConfig
   package let convolution: ConvolutionChoice
   package let kernels: InstructionSet
+  /// Whether the report says what each operator took.
+  package let operators: Bool
 
   package init(
     model: String, input: FeatureShape, classes: Int, batch: Int, microbatch: Int, wave: Int, lanes: Int,
-    optimizer: OptimizerConfig, convolution: ConvolutionChoice, kernels: InstructionSet
+    optimizer: OptimizerConfig, convolution: ConvolutionChoice, kernels: InstructionSet,
+    operators: Bool = false
   ) {
     self.model = model
     self.input = input
@@ -32,6 +35,7 @@ package struct StepBenchmark: Sendable {
     self.optimizer = optimizer
     self.convolution = convolution
     self.kernels = kernels
+    self.operators = operators
   }
 
   package struct Report: Sendable {
@@ -41,6 +45,8 @@ package struct StepBenchmark: Sendable {
     /// Of each step, in their order.
     package let stepSeconds: [Double]
     package let blasKernel: String
+    /// Of rank 0's first lane.
+    package let operatorTable: String?
 
     package var medianSeconds: Double { stepSeconds.sorted()[stepSeconds.count / 2] }
     package var meanSeconds: Double { stepSeconds.reduce(0, +) / Double(stepSeconds.count) }
@@ -56,7 +62,7 @@ package struct StepBenchmark: Sendable {
         \(ranks) rank(s) × \(lanes) lane(s), \(benchmark.kernels), convolution \(benchmark.convolution), \(blasKernel)
         median of \(stepSeconds.count) steps: \(milliseconds) ms, \((imagesPerSecond * 10).rounded() / 10) images/s \
         (over all steps \((meanImagesPerSecond * 10).rounded() / 10))
-        """
+        """ + (operatorTable.map { "\nmilliseconds of a step in the first lane\n\n\($0)" } ?? "")
     }
 
     package var json: String {
@@ -87,7 +93,8 @@ package struct StepBenchmark: Sendable {
         layout: JobLayout(placement, communicator: communicator),
         microbatchCounts: [sizes.count],
         microbatch: sizes.max() ?? microbatch, wave: wave,
-        loss: SoftmaxCrossEntropy(classes: classes), optimizer: optimizer, kernels: kernels),
+        loss: SoftmaxCrossEntropy(classes: classes), optimizer: optimizer, kernels: kernels,
+        timesOperators: operators),
       communicator: communicator, team: team)
     let run = step.run(ofStepWith: sizes.count)
     let local = run.map { randomMicrobatch(images: sizes[$0], firstPosition: sizes[..<$0].reduce(0, +)) }
@@ -103,7 +110,10 @@ package struct StepBenchmark: Sendable {
         learningRate: optimizer.learningRate)
       let elapsed = monotonicSeconds() - start
       number += 1
-      guard number > 3 else { continue }
+      guard number > 3 else {
+        step.operatorTimes?.clear()
+        continue
+      }
       times.append(elapsed)
       total += elapsed
       // Rank 0's clock decides, or the ranks would part.
@@ -113,7 +123,11 @@ package struct StepBenchmark: Sendable {
     }
     return Report(
       benchmark: self, ranks: communicator.size, lanes: placement.own.lanes, stepSeconds: times,
-      blasKernel: GEMM.kernelName)
+      blasKernel: GEMM.kernelName,
+      operatorTable: step.operatorTimes?
+        .table(
+          of: network, steps: times.count, images: step.images(ofLane: 0, in: local, of: sizes.count),
+          kernels: kernels))
   }
 
   private func randomMicrobatch(images: Int, firstPosition: Int) -> LoadedMicrobatch {

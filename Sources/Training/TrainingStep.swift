@@ -69,12 +69,13 @@ package final class TrainingStep: @unchecked Sendable {
     /// Of the rounding of gradients.
     package var seed: UInt64
     package var kernels: InstructionSet
+    /// Whether lanes measure what their operators take.
+    package var timesOperators: Bool
 
     package init(
       layout: JobLayout, microbatchCounts: [Int], microbatch: Int, wave: Int, loss: SoftmaxCrossEntropy,
       optimizer: OptimizerConfig, averageDecay: Double = 0, reduce: ReduceConfig = ReduceConfig(),
-      seed: UInt64 = 0,
-      kernels: InstructionSet
+      seed: UInt64 = 0, kernels: InstructionSet, timesOperators: Bool = false
     ) {
       self.layout = layout
       self.microbatchCounts = microbatchCounts
@@ -86,6 +87,7 @@ package final class TrainingStep: @unchecked Sendable {
       self.reduce = reduce
       self.seed = seed
       self.kernels = kernels
+      self.timesOperators = timesOperators
     }
   }
 
@@ -153,7 +155,8 @@ package final class TrainingStep: @unchecked Sendable {
       Lane(
         network: network, plan: plan, values: reducer.values, prepared: prepared,
         partials: Array(reducer.partials[(lane * partials)..<((lane + 1) * partials)]),
-        stackDepth: needs.map(\.stack).max() ?? 0, loss: settings.loss, kernels: settings.kernels)
+        stackDepth: needs.map(\.stack).max() ?? 0, loss: settings.loss, kernels: settings.kernels,
+        timed: settings.timesOperators)
     }
     update = WeightUpdate(
       settings.optimizer, averageDecay: settings.averageDecay, layout: network.layout,
@@ -263,6 +266,16 @@ package final class TrainingStep: @unchecked Sendable {
     }
     return entry.array(in: own.pointer)
   }
+
+  /// How many of a rank's images a lane computes.
+  package func images(ofLane lane: Int, in local: [LoadedMicrobatch], of microbatches: Int) -> Int {
+    let division = division(microbatches)
+    return division.lanes[lane].waves.flatMap(\.sums.run)
+      .reduce(0) { $0 + local[$1 - division.run.lowerBound].images }
+  }
+
+  /// What the operators of this rank's first lane took, where the settings ask for it.
+  package var operatorTimes: OperatorTimes? { lanes.first?.times }
 
   private func notFinite(_ batch: StepBatch) -> NotFiniteError? {
     guard let lane = lanes.first(where: { $0.notFinite != nil }) else { return nil }

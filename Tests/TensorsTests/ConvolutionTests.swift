@@ -68,7 +68,8 @@ import Testing
           for algorithm in Self.algorithms(set).dropFirst() {
             guard let got = test.run(algorithm, pass) else { continue }
             let name = String(cString: algorithm.name)
-            let difference = Self.difference(got.values, expected.values, ConvolutionCase.count(pass, test.shape))
+            let difference = Self.difference(
+              got.values, expected.values, ConvolutionCase.count(pass, test.shape))
             #expect(
               !got.overrun && difference <= Self.bound(name, kind),
               "\(name) \(pass) on \(set): error \(difference), overrun \(got.overrun): \(test)")
@@ -104,7 +105,8 @@ import Testing
               (shape.n, shape.first, shape.images) = (images, 0, images)
               guard algorithm.fits(&shape, pass.constant) else { continue }
               let needed = algorithm.scratch(&shape, pass.constant)
-              #expect(needed >= least, "\(String(cString: algorithm.name)) \(pass), \(images) images: \(shape)")
+              #expect(
+                needed >= least, "\(String(cString: algorithm.name)) \(pass), \(images) images: \(shape)")
               least = needed
             }
           }
