@@ -121,6 +121,8 @@ package struct StepBenchmark: Sendable {
         break
       }
     }
+    // Messages of the last step may still be on their way, from memory that is about to go.
+    try step.settle()
     return Report(
       benchmark: self, ranks: communicator.size, lanes: placement.own.lanes, stepSeconds: times,
       blasKernel: GEMM.kernelName,

@@ -204,7 +204,8 @@ package final class TrainingStep: @unchecked Sendable {
   }
 
   /// One step: forward, loss, backward, reduction, update. Collective. Returns when this rank's lanes are done
-  /// and the step's metrics are known; what remains goes on in the next step, or in `settle`. Throws
+  /// and the step's metrics are known; what remains goes on in the next step, or in `settle`, which also
+  /// comes before this object is let go: messages may be on their way from its memory. Throws
   /// `CommunicationError`, or on all ranks what the one with the first loss that is not finite has to say
   /// (`NotFiniteError`).
   package func run(_ batch: StepBatch, learningRate: Double) throws -> StepResult {
