@@ -30,7 +30,8 @@ static double ref_output(const cnn_conv_shape *s, const float *x, const float *w
       const ptrdiff_t h = i * s->sh + a * s->dh - s->ph, w = j * s->sw + b * s->dw - s->pw;
       if (h < 0 || h >= s->ih || w < 0 || w >= s->iw) continue;
       for (ptrdiff_t c = 0; c < inputs; c++)
-        sum += (double)weight[conv_weight_at(s, o, c, a * s->kw + b)] * x[ref_x_at(s, image, first + c, h, w)];
+        sum += (double)weight[conv_weight_at(s, o, c, a * s->kw + b)] *
+               x[ref_x_at(s, image, first + c, h, w)];
     }
   return sum;
 }
@@ -97,5 +98,6 @@ static void ref_backward_weights(const cnn_conv_shape *s, float *dw, const float
 }
 
 #define ENTRY                                                                                       \
-  {"ref", ref_fits, ref_prepared, ref_prepare, ref_scratch, ref_forward, ref_backward_data, ref_backward_weights}
+  {"ref", ref_fits, ref_prepared, ref_prepare, ref_scratch, ref_forward, ref_backward_data,
+   ref_backward_weights}
 const cnn_conv_algorithm cnn_conv_ref[3] = {ENTRY, ENTRY, ENTRY};

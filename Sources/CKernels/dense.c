@@ -11,7 +11,8 @@ static bool dense_fits(const cnn_conv_shape *s, cnn_conv_pass pass) {
          s->ph == 0 && s->pw == 0 && (s->kh == 1 || s->dh == 1) && (s->kw == 1 || s->dw == 1);
 }
 static size_t dense_prepared(const cnn_conv_shape *s, cnn_conv_pass pass) { return 0; }
-static void dense_prepare(const cnn_conv_shape *s, cnn_conv_pass pass, float *prepared, const float *weight) {}
+static void dense_prepare(const cnn_conv_shape *s, cnn_conv_pass pass, float *prepared,
+                          const float *weight) {}
 
 // What is worked on at once: some taps with all their channels, or some blocks of the channels of one.
 enum { dense_depth = 1024, dense_images = 128 };

@@ -30,7 +30,8 @@ static void ISA(dense_forward)(const cnn_conv_shape *s, float *y, const float *x
   for (ptrdiff_t image = s->first; image < end; image += c.images)
     for (ptrdiff_t tap = 0; tap < all_taps; tap += c.taps)
       for (ptrdiff_t block = 0; block < all_blocks; block += c.blocks) {
-        const ptrdiff_t images = smaller(c.images, end - image), blocks = smaller(c.blocks, all_blocks - block);
+        const ptrdiff_t images = smaller(c.images, end - image);
+        const ptrdiff_t blocks = smaller(c.blocks, all_blocks - block);
         const ptrdiff_t taps = smaller(c.taps, all_taps - tap), channel = block * CNN_BLOCK;
         dense_pack(s, &c, packed, x, image, images, tap, taps, block, blocks);
         for (ptrdiff_t t = 0; t < taps; t++) places[t] = t * blocks * c.block;
@@ -41,7 +42,8 @@ static void ISA(dense_forward)(const cnn_conv_shape *s, float *y, const float *x
           width = conv_panel_width(s->oc, first);
           ISA(dense_panel)(images, width, &tile, packed,
                            weight + first * all_taps * s->ic + (tap * s->ic + channel) * width,
-                           y + first / CNN_BLOCK * conv_y_block(s) + image * CNN_BLOCK, bias ? bias + first : NULL);
+                           y + first / CNN_BLOCK * conv_y_block(s) + image * CNN_BLOCK,
+                           bias ? bias + first : NULL);
         }
       }
 }
@@ -78,8 +80,9 @@ CNN_INLINE void ISA(dense_transposed)(const int rows, const int vectors, ptrdiff
 }
 
 // dense_transposed for a block of at most 16 inputs and 16 * vectors images.
-CNN_INLINE void ISA(dense_transposed_block)(ptrdiff_t rows, const int vectors, ptrdiff_t outputs, ptrdiff_t panel,
-                                            const float *wide, const float *narrow, const float *dyt, float *c) {
+CNN_INLINE void ISA(dense_transposed_block)(ptrdiff_t rows, const int vectors, ptrdiff_t outputs,
+                                            ptrdiff_t panel, const float *wide, const float *narrow,
+                                            const float *dyt, float *c) {
   const ptrdiff_t tiles = ceiling(rows, smaller(8, ISA(tile_nn_rows)));
   for (ptrdiff_t tile = 0; tile < tiles; tile++) {
     const ptrdiff_t height = rows / tiles + (tile < rows % tiles);
@@ -106,7 +109,8 @@ static void ISA(dense_backward_data)(const cnn_conv_shape *s, float *dx, const f
   float *block_c = scratch, *dyt = scratch + CNN_BLOCK * dense_lanes;
   for (ptrdiff_t i = 0; i < s->images; i += CNN_LANES)
     for (ptrdiff_t o = 0; o < outputs; o += CNN_BLOCK)
-      ISA(transpose16)(dyt + (i / dense_lanes * outputs + o) * dense_lanes + i % dense_lanes, dense_lanes, CNN_BLOCK,
+      ISA(transpose16)(dyt + (i / dense_lanes * outputs + o) * dense_lanes + i % dense_lanes, dense_lanes,
+                       CNN_BLOCK,
                        dy + o / CNN_BLOCK * conv_y_block(s) + (s->first + i) * CNN_BLOCK, CNN_BLOCK,
                        s->images - i);
   for (ptrdiff_t tap = 0; tap < all_taps; tap++)
@@ -138,7 +142,8 @@ static void ISA(dense_backward_weights)(const cnn_conv_shape *s, float *dw, cons
   for (ptrdiff_t image = s->first; image < end; image += c.images)
     for (ptrdiff_t tap = 0; tap < all_taps; tap += c.taps)
       for (ptrdiff_t block = 0; block < all_blocks; block += c.blocks) {
-        const ptrdiff_t images = smaller(c.images, end - image), blocks = smaller(c.blocks, all_blocks - block);
+        const ptrdiff_t images = smaller(c.images, end - image);
+        const ptrdiff_t blocks = smaller(c.blocks, all_blocks - block);
         const ptrdiff_t taps = smaller(c.taps, all_taps - tap);
         dense_pack(s, &c, packed, x, image, images, tap, taps, block, blocks);
         for (ptrdiff_t first = 0, width; first < s->oc; first += width) {
@@ -147,7 +152,8 @@ static void ISA(dense_backward_weights)(const cnn_conv_shape *s, float *dw, cons
                                 .b_vector = conv_y_block(s), .d_row = width, .d_vector = CNN_BLOCK};
           const float *b = dy + first / CNN_BLOCK * conv_y_block(s) + image * CNN_BLOCK;
           for (ptrdiff_t i = 0; i < taps * blocks; i++) {
-            const ptrdiff_t channel = (block + i % blocks) * CNN_BLOCK, row = (tap + i / blocks) * s->ic + channel;
+            const ptrdiff_t channel = (block + i % blocks) * CNN_BLOCK;
+            const ptrdiff_t row = (tap + i / blocks) * s->ic + channel;
             ISA(tile_gradient)(&tile, smaller(CNN_BLOCK, s->ic - channel), width, packed + i * c.block, b,
                                dw + first * all_taps * s->ic + row * width, image > s->first);
           }

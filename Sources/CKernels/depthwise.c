@@ -9,7 +9,8 @@ static bool depthwise_fits(const cnn_conv_shape *s, cnn_conv_pass pass) {
   return !s->planar && s->groups == s->ic && s->ic > 1;
 }
 static size_t depthwise_prepared(const cnn_conv_shape *s, cnn_conv_pass pass) { return 0; }
-static void depthwise_prepare(const cnn_conv_shape *s, cnn_conv_pass pass, float *prepared, const float *weight) {}
+static void depthwise_prepare(const cnn_conv_shape *s, cnn_conv_pass pass, float *prepared,
+                              const float *weight) {}
 
 static ptrdiff_t depthwise_multiplier(const cnn_conv_shape *s) { return s->oc / s->ic; }
 

@@ -44,7 +44,8 @@ static void ISA(depthwise_forward)(const cnn_conv_shape *s, float *y, const floa
   direct_taps_of_x(s, &p.picture, places);
   for (ptrdiff_t block = 0; block < conv_blocks(s->oc); block++) {
     ptrdiff_t row;
-    const float *w = depthwise_weights(s, weight, block, &row), *start = bias ? bias + block * CNN_BLOCK : NULL;
+    const float *w = depthwise_weights(s, weight, block, &row);
+    const float *start = bias ? bias + block * CNN_BLOCK : NULL;
     for (ptrdiff_t tap = 0; tap < taps; tap++) weights[tap] = tap * row;
     for (ptrdiff_t image = s->first; image < s->first + s->images; image++) {
       const float *from = depthwise_image(s, x, image, block, widened);
@@ -60,7 +61,8 @@ static void ISA(depthwise_forward)(const cnn_conv_shape *s, float *y, const floa
 }
 
 // One part of one image, all phases: rows `row` ... of each.
-static void ISA(depthwise_gather)(const cnn_conv_shape *s, const direct_plan *p, float *to, const float *picture,
+static void ISA(depthwise_gather)(const cnn_conv_shape *s, const direct_plan *p, float *to,
+                                  const float *picture,
                                   const float *w, ptrdiff_t w_row, ptrdiff_t row, ptrdiff_t *places,
                                   ptrdiff_t *weights) {
   for (ptrdiff_t h = 0; h < s->sh; h++)
@@ -76,8 +78,8 @@ static void ISA(depthwise_gather)(const cnn_conv_shape *s, const direct_plan *p,
     }
 }
 
-static void ISA(depthwise_backward_data)(const cnn_conv_shape *s, float *dx, const float *dy, const float *weight,
-                                         const float *prepared, float *scratch) {
+static void ISA(depthwise_backward_data)(const cnn_conv_shape *s, float *dx, const float *dy,
+                                         const float *weight, const float *prepared, float *scratch) {
   const direct_plan p = depthwise_plan_of_dy(s);
   const bool widens = depthwise_multiplier(s) > 1;
   ptrdiff_t *places = (ptrdiff_t *)scratch, *weights = (ptrdiff_t *)(scratch + direct_table(s));
@@ -135,8 +137,8 @@ static void ISA(depthwise_gradient)(ptrdiff_t count, const cnn_conv_shape *s, pt
   }
 }
 
-static void ISA(depthwise_backward_weights)(const cnn_conv_shape *s, float *dw, const float *x, const float *dy,
-                                            float *scratch) {
+static void ISA(depthwise_backward_weights)(const cnn_conv_shape *s, float *dw, const float *x,
+                                            const float *dy, float *scratch) {
   const direct_plan p = depthwise_plan_of_x(s);
   const ptrdiff_t taps = s->kh * s->kw, most = smaller(9, ISA(tile_nn_rows)), tiles = ceiling(taps, most);
   ptrdiff_t *places = (ptrdiff_t *)scratch;
@@ -153,7 +155,8 @@ static void ISA(depthwise_backward_weights)(const cnn_conv_shape *s, float *dw, 
         picture_pack(&p.picture, pictures, from, 1, 0, s->ih, s->iw, row * s->sh);
         for (ptrdiff_t tile = 0, tap = 0, count; tile < tiles; tile++, tap += count) {
           count = taps / tiles + (tile < taps % tiles);
-          ISA(depthwise_gradient)(count, s, x_line, places + tap, pictures, gradient + row * s->ow * CNN_BLOCK,
+          ISA(depthwise_gradient)(count, s, x_line, places + tap, pictures,
+                                  gradient + row * s->ow * CNN_BLOCK,
                                   smaller(p.part.rows, s->oh - row), d + tap * d_row, d_row,
                                   image > s->first || row > 0);
         }

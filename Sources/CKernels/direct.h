@@ -18,10 +18,11 @@ typedef struct {
 } direct_span;
 
 // Of a panel of `channels` on one side, of `others` on the other.
-static inline direct_span direct_span_of(ptrdiff_t first, ptrdiff_t width, ptrdiff_t channels, ptrdiff_t others,
-                                         ptrdiff_t groups) {
+static inline direct_span direct_span_of(ptrdiff_t first, ptrdiff_t width, ptrdiff_t channels,
+                                         ptrdiff_t others, ptrdiff_t groups) {
   const ptrdiff_t own = channels / groups, other = others / groups;
-  const ptrdiff_t begin = first / own * other, end = ((smaller(first + width, channels) - 1) / own + 1) * other;
+  const ptrdiff_t begin = first / own * other;
+  const ptrdiff_t end = ((smaller(first + width, channels) - 1) / own + 1) * other;
   const ptrdiff_t block = begin / CNN_BLOCK;
   return (direct_span){block, end - block * CNN_BLOCK};
 }
@@ -37,7 +38,8 @@ static inline bool direct_is_plain(const cnn_conv_shape *s) {
 }
 
 // Floats of all panels of `channels`, for `taps` taps.
-static inline ptrdiff_t direct_panels(ptrdiff_t channels, ptrdiff_t others, ptrdiff_t groups, ptrdiff_t taps) {
+static inline ptrdiff_t direct_panels(ptrdiff_t channels, ptrdiff_t others, ptrdiff_t groups,
+                                      ptrdiff_t taps) {
   ptrdiff_t floats = 0;
   for (ptrdiff_t first = 0, width; first < channels; first += width) {
     width = direct_panel(channels, groups, first);
@@ -70,7 +72,8 @@ static inline direct_plan direct_plan_for(picture whole, ptrdiff_t row_step, ptr
 static inline direct_plan direct_plan_of_x(const cnn_conv_shape *s, ptrdiff_t others) {
   // With one row or column of taps only what they meet is packed.
   const ptrdiff_t down = s->kh == 1 ? s->sh : 1, width = (s->ow - 1) * s->sw + (s->kw - 1) * s->dw + 1;
-  const picture whole = {.top = s->ph, .left = s->pw, .rows = ((s->oh - 1) * s->sh + (s->kh - 1) * s->dh) / down + 1,
+  const picture whole = {.top = s->ph, .left = s->pw,
+                         .rows = ((s->oh - 1) * s->sh + (s->kh - 1) * s->dh) / down + 1,
                          .columns = ceiling(width, s->sw), .phases = s->kw == 1 ? 1 : s->sw, .down = down,
                          .across = s->sw};
   return direct_plan_for(whole, s->sh / down, s->oh, s->images, conv_blocks(s->ic), others);

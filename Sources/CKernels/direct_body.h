@@ -8,8 +8,8 @@ static void ISA(direct_pack)(const direct_plan *p, float *to, const float *from,
                              ptrdiff_t blocks, ptrdiff_t stride, ptrdiff_t height, ptrdiff_t width,
                              ptrdiff_t row) {
   for (ptrdiff_t image = 0; image < images; image++)
-    picture_pack(&p->picture, to + image * p->image, from + image * height * width * CNN_BLOCK, blocks, stride,
-                 height, width, row);
+    picture_pack(&p->picture, to + image * p->image, from + image * height * width * CNN_BLOCK, blocks,
+                 stride, height, width, row);
 }
 
 static void ISA(direct_forward)(const cnn_conv_shape *s, float *y, const float *x, const float *weight,
@@ -50,8 +50,8 @@ static void ISA(direct_transpose)(const cnn_conv_shape *s, float *to, const floa
   for (ptrdiff_t o = 0; o < s->oc; o += CNN_BLOCK) {
     const ptrdiff_t row = conv_panel_width(s->oc, o / CNN_PANEL * CNN_PANEL);
     for (ptrdiff_t i = 0; i < width; i += CNN_BLOCK)
-      ISA(transpose16)(to + o * width + i, width, s->oc - o, weight + conv_weight_at(s, o, first + i, tap), row,
-                       s->ic - first - i);
+      ISA(transpose16)(to + o * width + i, width, s->oc - o, weight + conv_weight_at(s, o, first + i, tap),
+                       row, s->ic - first - i);
   }
 }
 
@@ -77,8 +77,8 @@ static void ISA(direct_prepare)(const cnn_conv_shape *s, cnn_conv_pass pass, flo
       }
 }
 
-static void ISA(direct_backward_data)(const cnn_conv_shape *s, float *dx, const float *dy, const float *weight,
-                                      const float *prepared, float *scratch) {
+static void ISA(direct_backward_data)(const cnn_conv_shape *s, float *dx, const float *dy,
+                                      const float *weight, const float *prepared, float *scratch) {
   const direct_plan p = direct_plan_of_dy(s);
   const ptrdiff_t rows = direct_phase_size(direct_axis_h(s), 0), end = s->first + s->images;
   ptrdiff_t *taps = (ptrdiff_t *)scratch;
@@ -128,8 +128,8 @@ static void ISA(direct_backward_weights)(const cnn_conv_shape *s, float *dw, con
     for (ptrdiff_t row = 0; row < s->oh; row += p.part.rows) {
       const ptrdiff_t images = smaller(p.part.step, end - image), lines = smaller(p.part.rows, s->oh - row);
       const bool accumulate = image > s->first || row > 0;
-      ISA(direct_pack)(&p, pictures, x + conv_x_image(s, image), images, blocks, conv_x_block(s), s->ih, s->iw,
-                       row * s->sh);
+      ISA(direct_pack)(&p, pictures, x + conv_x_image(s, image), images, blocks, conv_x_block(s), s->ih,
+                       s->iw, row * s->sh);
       for (ptrdiff_t block = 0; block < conv_blocks(s->oc); block++)
         for (ptrdiff_t i = 0; i < images; i++)
           memcpy(packed + block * g.block + i * lines * line,

@@ -63,8 +63,8 @@ static void ISA(row2im)(const cnn_conv_shape *s, const cnn_conv_block *block, pt
           }
 }
 
-static void ISA(read_outputs)(const cnn_conv_shape *s, const cnn_conv_block *block, ptrdiff_t group, float *rows,
-                              const float *dy) {
+static void ISA(read_outputs)(const cnn_conv_shape *s, const cnn_conv_block *block, ptrdiff_t group,
+                              float *rows, const float *dy) {
   const ptrdiff_t channels = s->oc / s->groups, first = group * channels, points = block->rows * s->ow;
   for (ptrdiff_t image = block->first_image; image < block->first_image + block->images; image++) {
     const float *from = dy + conv_y_image(s, image) + block->first_row * s->ow * CNN_BLOCK;
@@ -76,10 +76,11 @@ static void ISA(read_outputs)(const cnn_conv_shape *s, const cnn_conv_block *blo
   }
 }
 
-static void ISA(write_outputs)(const cnn_conv_shape *s, const cnn_conv_block *block, ptrdiff_t group, float *y,
-                               const float *rows, const float *bias) {
+static void ISA(write_outputs)(const cnn_conv_shape *s, const cnn_conv_block *block, ptrdiff_t group,
+                               float *y, const float *rows, const float *bias) {
   const ptrdiff_t channels = s->oc / s->groups, first = group * channels, points = block->rows * s->ow;
-  const ptrdiff_t last = (conv_blocks(s->oc) - 1) * conv_y_block(s), absent = conv_blocks(s->oc) * CNN_BLOCK - s->oc;
+  const ptrdiff_t last = (conv_blocks(s->oc) - 1) * conv_y_block(s);
+  const ptrdiff_t absent = conv_blocks(s->oc) * CNN_BLOCK - s->oc;
   for (ptrdiff_t image = block->first_image; image < block->first_image + block->images; image++) {
     float *to = y + conv_y_image(s, image) + block->first_row * s->ow * CNN_BLOCK;
     for (ptrdiff_t p = 0; p < points; p++, to += CNN_BLOCK, rows += channels) {

@@ -9,7 +9,8 @@ CNN_INLINE void ISA(stem_interleave3)(float *to, const float *from, ptrdiff_t pl
     f32x16 v = __builtin_shufflevector(r, g, 0, 16, 0, 1, 17, 0, 2, 18, 0, 3, 19, 0, 4, 20, 0, 5);
     STORE(to, __builtin_shufflevector(v, b, 0, 1, 16, 3, 4, 17, 6, 7, 18, 9, 10, 19, 12, 13, 20, 15));
     v = __builtin_shufflevector(r, g, 21, 0, 6, 22, 0, 7, 23, 0, 8, 24, 0, 9, 25, 0, 10, 26);
-    STORE(to + CNN_LANES, __builtin_shufflevector(v, b, 0, 21, 2, 3, 22, 5, 6, 23, 8, 9, 24, 11, 12, 25, 14, 15));
+    STORE(to + CNN_LANES, __builtin_shufflevector(v, b, 0, 21, 2, 3, 22, 5, 6, 23, 8, 9, 24, 11, 12,
+                                                  25, 14, 15));
     v = __builtin_shufflevector(r, g, 0, 11, 27, 0, 12, 28, 0, 13, 29, 0, 14, 30, 0, 15, 31, 0);
     STORE(to + 2 * CNN_LANES,
           __builtin_shufflevector(v, b, 26, 1, 2, 27, 4, 5, 28, 7, 8, 29, 10, 11, 30, 13, 14, 31));
@@ -41,7 +42,8 @@ static void ISA(stem_pack)(const cnn_conv_shape *s, const stem_plan *p, float *t
 }
 
 // C[r][16 j ...] = start[16 j ...] + the sum over runs: `rows` neighbouring outputs of a line.
-CNN_INLINE void ISA(stem_tile)(const int rows, const int vectors, const ptrdiff_t point, const ptrdiff_t b_row,
+CNN_INLINE void ISA(stem_tile)(const int rows, const int vectors, const ptrdiff_t point,
+                               const ptrdiff_t b_row,
                                const cnn_conv_shape *s, const stem_plan *p, const float *a, const float *b,
                                float *c, ptrdiff_t c_vector, const float *start) {
   f32x16 sum[ISA(tile_nn_rows)][2];
@@ -112,10 +114,12 @@ static void ISA(stem_forward)(const cnn_conv_shape *s, float *y, const float *x,
   for (ptrdiff_t image = s->first; image < s->first + s->images; image++)
     for (ptrdiff_t line = 0; line < s->oh; line += p.lines) {
       const ptrdiff_t lines = smaller(p.lines, s->oh - line);
-      ISA(stem_pack)(s, &p, scratch, x, image, line * s->sh - s->ph, (lines - 1) * s->sh + (s->kh - 1) * s->dh + 1);
+      ISA(stem_pack)(s, &p, scratch, x, image, line * s->sh - s->ph,
+                     (lines - 1) * s->sh + (s->kh - 1) * s->dh + 1);
       for (ptrdiff_t first = 0, width; first < s->oc; first += width) {
         width = conv_panel_width(s->oc, first);
-        float *to = y + first / CNN_BLOCK * conv_y_block(s) + conv_y_image(s, image) + line * s->ow * CNN_BLOCK;
+        float *to = y + first / CNN_BLOCK * conv_y_block(s) + conv_y_image(s, image) +
+                    line * s->ow * CNN_BLOCK;
         for (ptrdiff_t i = 0; i < lines; i++)
           ISA(stem_line)(width, s, &p, scratch + i * p.line, weight + first * s->kh * s->kw * s->ic,
                          to + i * s->ow * CNN_BLOCK, bias ? bias + first : NULL);
@@ -145,10 +149,12 @@ static void ISA(stem_backward_weights)(const cnn_conv_shape *s, float *dw, const
   for (ptrdiff_t image = s->first; image < s->first + s->images; image++)
     for (ptrdiff_t line = 0; line < s->oh; line += p.lines) {
       const ptrdiff_t lines = smaller(p.lines, s->oh - line);
-      ISA(stem_pack)(s, &p, scratch, x, image, line * s->sh - s->ph, (lines - 1) * s->sh + (s->kh - 1) * s->dh + 1);
+      ISA(stem_pack)(s, &p, scratch, x, image, line * s->sh - s->ph,
+                     (lines - 1) * s->sh + (s->kh - 1) * s->dh + 1);
       for (ptrdiff_t i = 0; i < lines; i += step)
         ISA(stem_gradient)(s, &p, dw, scratch + i * p.line,
-                           dy + conv_y_image(s, image) + (line + i) * s->ow * CNN_BLOCK, smaller(step, lines - i),
+                           dy + conv_y_image(s, image) + (line + i) * s->ow * CNN_BLOCK,
+                           smaller(step, lines - i),
                            image > s->first || line + i > 0);
     }
 }

@@ -1,7 +1,7 @@
 // `rows` rows of D, `width` (32 or 16) columns, in tiles of tile_tn of nearly equal height: the gradient of
 // one tap between neighbouring inputs and a panel of outputs. t->d_vector is 16.
-static void ISA(tile_gradient)(const tile_tn *t, ptrdiff_t rows, ptrdiff_t width, const float *a, const float *b,
-                               float *d, bool accumulate) {
+static void ISA(tile_gradient)(const tile_tn *t, ptrdiff_t rows, ptrdiff_t width, const float *a,
+                               const float *b, float *d, bool accumulate) {
   const int vectors = ISA(tile_tn_vectors);
   const ptrdiff_t tiles = ceiling(rows, ISA(tile_tn_rows));
   for (ptrdiff_t tile = 0; tile < tiles; tile++) {

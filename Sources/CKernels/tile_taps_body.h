@@ -97,7 +97,8 @@ CNN_INLINE void ISA(tile_sweep_width)(const tile_sweep *s, const ptrdiff_t width
   tile_taps tile = s->tile;
   if (across) tile.a_line = s->a_image, tile.c_line = s->c_image;
   const ptrdiff_t outer = across ? s->lines : s->images, inner = across ? s->images : s->lines;
-  const ptrdiff_t a_outer = across ? s->tile.a_line : s->a_image, c_outer = across ? s->tile.c_line : s->c_image;
+  const ptrdiff_t a_outer = across ? s->tile.a_line : s->a_image;
+  const ptrdiff_t c_outer = across ? s->tile.c_line : s->c_image;
   for (ptrdiff_t i = 0; i < outer; i++)
     for (ptrdiff_t j = 0, lines; j < inner; j += lines) {
       const float *from = a + i * a_outer + j * tile.a_line;

@@ -1,7 +1,7 @@
 // Transposes 16 x 16 floats in registers: four rounds, each of which interleaves row i with row i + 8.
 // Rows beyond `rows` of x count as zeros; `columns` rows of y are written.
-CNN_INLINE void ISA(transpose16)(float *y, ptrdiff_t y_row, ptrdiff_t columns, const float *x, ptrdiff_t x_row,
-                                 ptrdiff_t rows) {
+CNN_INLINE void ISA(transpose16)(float *y, ptrdiff_t y_row, ptrdiff_t columns, const float *x,
+                                 ptrdiff_t x_row, ptrdiff_t rows) {
   f32x16 even[16], odd[16];
   for (int i = 0; i < 16; i++) even[i] = i < rows ? LOAD(x + i * x_row) : (f32x16)0;
 #define ROUND(to, from)                                                                                 \
