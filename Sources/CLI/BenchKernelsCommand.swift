@@ -36,7 +36,8 @@ struct BenchKernelsCommand: ParsableCommand {
       if let algorithm, cnn_conv_algorithm_named(kernels.kernelTable, algorithm) == nil {
         throw ShapeListError(
           path: list,
-          problem: "--algorithm expects one of \(Self.names(kernels).joined(separator: ", ")), got \(algorithm)")
+          problem:
+            "--algorithm expects one of \(Self.names(kernels).joined(separator: ", ")), got \(algorithm)")
       }
       guard let text = try? String(contentsOfFile: list, encoding: .utf8) else {
         throw ShapeListError(path: list, problem: "can't be read")

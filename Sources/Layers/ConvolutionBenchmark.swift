@@ -57,7 +57,8 @@ package struct ConvolutionBenchmark {
       error = max(error, abs(value - expected))
       largest = max(largest, abs(expected))
     }
-    let multiplyAdds = shape.n * shape.oc * shape.oh * shape.ow * shape.ic / shape.groups * shape.kh * shape.kw
+    let multiplyAdds =
+      shape.n * shape.oc * shape.oh * shape.ow * shape.ic / shape.groups * shape.kh * shape.kw
     return Figure(
       pass: Self.name(of: pass), algorithm: name, seconds: times.sorted()[times.count / 2],
       prepareSeconds: prepareSeconds, floatingPointOperations: 2 * Double(multiplyAdds),

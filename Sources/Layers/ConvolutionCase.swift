@@ -39,7 +39,8 @@ package struct ConvolutionCase: Sendable, Equatable {
       let parts = word.split(separator: "=", maxSplits: 1).map(String.init)
       guard parts.count == 2, Self.keys.contains(parts[0]), let size = Self.size(parts[1]) else {
         throw LayerError(
-          "expects KEY=NUMBER or KEY=HEIGHTxWIDTH with a key of \(Self.keys.joined(separator: ", ")), got \(word)")
+          "expects KEY=NUMBER or KEY=HEIGHTxWIDTH with a key of \(Self.keys.joined(separator: ", ")), got \(word)"
+        )
       }
       given[parts[0]] = size
     }

@@ -32,7 +32,8 @@ package enum ArrayStorage: Hashable, Sendable {
 
   /// Overwrites `stored` by values in the order of the array's shape, and by zeros.
   package func pack(_ values: [Float], _ shape: Shape, into stored: UnsafeMutablePointer<Float>) {
-    precondition(values.count == shape.count, "an array \(shape) expects \(shape.count) values, got \(values.count)")
+    precondition(
+      values.count == shape.count, "an array \(shape) expects \(shape.count) values, got \(values.count)")
     guard case .panels(let taps) = self else {
       stored.update(from: values, count: values.count)
       return

@@ -8,7 +8,8 @@ import Training
   /// The arrays that `Golden/layerwise.py` trains.
   static let layout = FlatLayout(
     parameters: [
-      .init("conv.weight", [24, 50], .weight), .init("conv.bias", [13], .bias), .init("norm.weight", [15], .normScale),
+      .init("conv.weight", [24, 50], .weight), .init("conv.bias", [13], .bias),
+      .init("norm.weight", [15], .normScale),
       .init("norm.bias", [15], .normShift),
     ],
     statistics: [.init("norm.running_mean", [15], .runningMean)])
