@@ -98,6 +98,6 @@ static void ref_backward_weights(const cnn_conv_shape *s, float *dw, const float
 }
 
 #define ENTRY                                                                                       \
-  {"ref", ref_fits, ref_prepared, ref_prepare, ref_scratch, ref_forward, ref_backward_data,
+  {"ref", ref_fits, ref_prepared, ref_prepare, ref_scratch, ref_forward, ref_backward_data, \
    ref_backward_weights}
 const cnn_conv_algorithm cnn_conv_ref[3] = {ENTRY, ENTRY, ENTRY};
