@@ -16,7 +16,6 @@ package struct RunConfig: Codable, Sendable, Equatable {
   package var earlyStopping = EarlyStoppingConfig()
   package var engine = EngineConfig()
   package var placement = PlacementConfig()
-  package var checks = ChecksConfig()
   package var log = LogConfig()
 
   package init() {}
@@ -24,7 +23,7 @@ package struct RunConfig: Codable, Sendable, Equatable {
   enum CodingKeys: String, CodingKey {
     case seed, model, data, training, loss, optimizer, schedule, ema, reduce, checkpoint
     case earlyStopping = "early_stopping"
-    case engine, placement, checks, log
+    case engine, placement, log
   }
 }
 
@@ -148,21 +147,6 @@ package struct PlacementConfig: Codable, Sendable, Equatable {
   /// Whether lanes are bound to cores, where a rank has as many lanes as cores of its own.
   package var pin = true
 }
-
-/// What is watched while a run goes on.
-package struct ChecksConfig: Codable, Sendable, Equatable {
-  /// Whether weights and optimizer state are hashed where they lie, and checked before they are used.
-  package var memory = true
-  /// Steps between two of which a microbatch is computed twice; 0 for never.
-  package var recomputeEvery = 100
-
-  enum CodingKeys: String, CodingKey {
-    case memory
-    case recomputeEvery = "recompute_every"
-  }
-}
-
-extension ConvolutionChoice: ConfigChoice {}
 
 package struct LogConfig: Codable, Sendable, Equatable {
   /// Steps between lines of the log.
