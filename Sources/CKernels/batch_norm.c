@@ -1,21 +1,29 @@
 #include "batch_norm.h"
 
-#include <math.h>
+#include <stdbool.h>
 
-#include "vector.h"
+#include "blocks.h"
 
-typedef double f64x16 __attribute__((ext_vector_type(16)));
-
-// What one channel's values go through: y = (x - mean) * scale + shift.
+// What a block's values go through: y = (x - mean) * scale + shift, zero in lanes without a channel.
 typedef struct {
-  float mean, scale, shift;
+  f32x16 mean, scale, shift;
 } batch_norm_map;
+
+// Backward: dx = (g - offset - (x - mean) * slope) * scale.
+typedef struct {
+  f32x16 offset, slope;
+} batch_norm_line;
+
+CNN_INLINE const float *row_of(const float *saved, int row, ptrdiff_t channels, ptrdiff_t block) {
+  return saved + (row * block_count(channels) + block) * CNN_LANES;
+}
 
 #define KERNEL_BODY "batch_norm_body.h"
 #include "each_isa.h"
 
-#define TABLE(isa) \
-  {batch_norm_forward_training_##isa, batch_norm_forward_inference_##isa, batch_norm_backward_##isa}
+#define TABLE(isa)                                                             \
+  {batch_norm_forward_training_##isa, batch_norm_forward_inference_##isa, \
+   batch_norm_backward_sums_##isa, batch_norm_backward_data_##isa}
 static const cnn_batch_norm_kernels tables[] = ISA_TABLE(TABLE);
 
 const cnn_batch_norm_kernels *cnn_batch_norm_kernels_for(cnn_isa isa) { return &tables[isa]; }

@@ -1,143 +1,166 @@
-// `rows` (at most 4) rows of y from one phased plane, sixteen columns at a time: each weight is
-// broadcast once for all of them.
-CNN_INLINE void ISA(depthwise_rows)(const cnn_conv_shape *s, const planes *p, const float *plane,
-                                    const float *w, float bias, float *y, int rows) {
-  for (ptrdiff_t j = 0; j < s->ow; j += CNN_LANES) {
-    f32x16 sum[4];
-    for (int r = 0; r < rows; r++) sum[r] = bias;
-    for (ptrdiff_t a = 0; a < s->kh; a++) {
-      ptrdiff_t phase = 0, q = 0;
-      for (ptrdiff_t b = 0; b < s->kw; b++) {
-        const float *from = plane + a * s->dh * p->row + phase * p->phase + q + j;
-        const f32x16 weight = w[a * s->kw + b];
-        for (int r = 0; r < rows; r++) sum[r] += weight * LOAD(from + r * s->sh * p->row);
-        for (phase += s->dw; phase >= s->sw; phase -= s->sw) q++;
-      }
+// `count` neighbouring outputs of a line: y = start + sum over taps of weight * x, lane by lane.
+CNN_INLINE void ISA(depthwise_tile)(const int count, const depthwise_line *t, const float *x, const float *w,
+                                    const float *start, float *y) {
+  f32x16 sum[ISA(tile_nn_rows)];
+#pragma clang loop unroll(full)
+  for (int i = 0; i < count; i++) sum[i] = start ? LOAD(start) : (f32x16)0;
+  for (ptrdiff_t tap = 0; tap < t->taps; tap++) {
+    const float *from = x + t->places[tap];
+    const f32x16 weight = LOAD(w + t->weights[tap]);
+#pragma clang loop unroll(full)
+    for (int i = 0; i < count; i++) sum[i] = FMA(LOAD(from + i * CNN_LANES), weight, sum[i]);
+  }
+#pragma clang loop unroll(full)
+  for (int i = 0; i < count; i++) STORE(y + i * t->y_point, sum[i]);
+}
+
+// A line of `count` outputs, in tiles of nearly equal width.
+static void ISA(depthwise_outputs)(ptrdiff_t count, const depthwise_line *t, const float *x, const float *w,
+                                   const float *start, float *y) {
+  const ptrdiff_t tiles = ceiling(count, ISA(tile_nn_rows));
+  for (ptrdiff_t tile = 0; tile < tiles; tile++) {
+    const ptrdiff_t width = count / tiles + (tile < count % tiles);
+    switch (width) {
+#define CASE(n)                                                                                 \
+  case n:                                                                                       \
+    if (n <= ISA(tile_nn_rows)) ISA(depthwise_tile)(n, t, x, w, start, y);                      \
+    break;
+      CASE(1) CASE(2) CASE(3) CASE(4) CASE(5) CASE(6) CASE(7)
+      CASE(8) CASE(9) CASE(10) CASE(11) CASE(12) CASE(13) CASE(14)
+#undef CASE
     }
-    for (int r = 0; r < rows; r++) {
-      float *to = y + r * s->ow + j;
-      if (j + CNN_LANES <= s->ow) STORE(to, sum[r]);
-      else memcpy(to, &sum[r], (size_t)(s->ow - j) * sizeof *to);
+    x += width * CNN_LANES;
+    y += width * t->y_point;
+  }
+}
+
+static void ISA(depthwise_forward)(const cnn_conv_shape *s, float *y, const float *x, const float *weight,
+                                   const float *prepared, const float *bias, float *scratch) {
+  const direct_plan p = depthwise_plan_of_x(s);
+  const ptrdiff_t taps = s->kh * s->kw, line = s->ow * CNN_BLOCK;
+  ptrdiff_t *places = (ptrdiff_t *)scratch, *weights = (ptrdiff_t *)(scratch + direct_table(s));
+  float *widened = scratch + 2 * direct_table(s), *pictures = widened + depthwise_widened(s);
+  const depthwise_line t = {taps, places, weights, CNN_BLOCK};
+  direct_taps_of_x(s, &p.picture, places);
+  for (ptrdiff_t block = 0; block < conv_blocks(s->oc); block++) {
+    ptrdiff_t row;
+    const float *w = depthwise_weights(s, weight, block, &row);
+    const float *start = bias ? bias + block * CNN_BLOCK : NULL;
+    for (ptrdiff_t tap = 0; tap < taps; tap++) weights[tap] = tap * row;
+    for (ptrdiff_t image = s->first; image < s->first + s->images; image++) {
+      const float *from = depthwise_image(s, x, image, block, widened);
+      float *to = y + block * conv_y_block(s) + conv_y_image(s, image);
+      for (ptrdiff_t i = 0; i < s->oh; i++) {
+        if (i % p.part.rows == 0)
+          picture_pack(&p.picture, pictures, from, 1, 0, s->ih, s->iw, i * s->sh);
+        ISA(depthwise_outputs)(s->ow, &t, pictures + i % p.part.rows * direct_line(s, &p.picture), w, start,
+                               to + i * line);
+      }
     }
   }
 }
 
-static void ISA(depthwise_forward)(const cnn_conv_shape *s, const float *x, const float *w, const float *bias,
-                                   float *y, float *scratch) {
-  const planes p = planes_of(s);
-  const ptrdiff_t multiplier = s->oc / s->ic, taps = s->kh * s->kw, area = s->oh * s->ow;
-  for (ptrdiff_t c = 0; c < s->ic; c++)
-    for (ptrdiff_t image = 0; image < s->n; image++) {
-      pack_phased(s, &p, x + (c * s->n + image) * s->ih * s->iw, scratch);
-      for (ptrdiff_t o = c * multiplier; o < (c + 1) * multiplier; o++) {
-        float *to = y + (o * s->n + image) * area;
-        const float shift = bias ? bias[o] : 0;
-        ptrdiff_t i = 0;
-        for (; i + 4 <= s->oh; i += 4)
-          ISA(depthwise_rows)(s, &p, scratch + i * s->sh * p.row, w + o * taps, shift, to + i * s->ow, 4);
-        for (; i < s->oh; i++)
-          ISA(depthwise_rows)(s, &p, scratch + i * s->sh * p.row, w + o * taps, shift, to + i * s->ow, 1);
-      }
+// One part of one image, all phases: rows `row` ... of each.
+static void ISA(depthwise_gather)(const cnn_conv_shape *s, const direct_plan *p, float *to,
+                                  const float *picture,
+                                  const float *w, ptrdiff_t w_row, ptrdiff_t row, ptrdiff_t *places,
+                                  ptrdiff_t *weights) {
+  for (ptrdiff_t h = 0; h < s->sh; h++)
+    for (ptrdiff_t phase = 0; phase < smaller(s->sw, s->iw); phase++) {
+      const ptrdiff_t lines = smaller(p->part.rows, direct_phase_size(direct_axis_h(s), h) - row);
+      const depthwise_line t = {direct_taps_of_phase(s, &p->picture, h, phase, places), places, weights,
+                                s->sw * CNN_BLOCK};
+      depthwise_weights_of_phase(s, h, phase, w_row, weights);
+      for (ptrdiff_t i = 0; i < lines; i++)
+        ISA(depthwise_outputs)(direct_phase_size(direct_axis_w(s), phase), &t,
+                               picture + i * picture_row(&p->picture), w, NULL,
+                               to + (((row + i) * s->sh + h) * s->iw + phase) * CNN_BLOCK);
     }
 }
 
-// One phase of `rows` (at most 4) rows of the phased plane of dx, sh apart, so that the same taps read
-// them: each element gathers from those taps.
-CNN_INLINE void ISA(depthwise_gather)(const cnn_conv_shape *s, const planes *p, const float *wide,
-                                      const float *w, ptrdiff_t row, ptrdiff_t phase, float *to,
-                                      bool accumulates, int rows) {
-  for (ptrdiff_t q = 0; q < p->phase; q += CNN_LANES) {
-    const size_t bytes = (size_t)(p->phase - q < CNN_LANES ? p->phase - q : CNN_LANES) * sizeof *to;
-    f32x16 sum[4];
-    for (int r = 0; r < rows; r++) {
-      sum[r] = 0;
-      if (accumulates) memcpy(&sum[r], to + r * s->sh * p->row + q, bytes);
+static void ISA(depthwise_backward_data)(const cnn_conv_shape *s, float *dx, const float *dy,
+                                         const float *weight, const float *prepared, float *scratch) {
+  const direct_plan p = depthwise_plan_of_dy(s);
+  const bool widens = depthwise_multiplier(s) > 1;
+  ptrdiff_t *places = (ptrdiff_t *)scratch, *weights = (ptrdiff_t *)(scratch + direct_table(s));
+  float *widened = scratch + 2 * direct_table(s), *pictures = widened + depthwise_widened(s);
+  for (ptrdiff_t block = 0; block < conv_blocks(s->oc); block++) {
+    ptrdiff_t w_row;
+    const float *w = depthwise_weights(s, weight, block, &w_row);
+    for (ptrdiff_t image = s->first; image < s->first + s->images; image++) {
+      const float *from = dy + block * conv_y_block(s) + conv_y_image(s, image);
+      float *to = widens ? widened : dx + block * conv_x_block(s) + conv_x_image(s, image);
+      for (ptrdiff_t row = 0; row < direct_phase_size(direct_axis_h(s), 0); row += p.part.rows) {
+        picture_pack(&p.picture, pictures, from, 1, 0, s->oh, s->ow, row);
+        ISA(depthwise_gather)(s, &p, to, pictures, w, w_row, row, places, weights);
+      }
+      if (widens) depthwise_narrow(s, dx, image, block, widened);
     }
-    for (ptrdiff_t a = 0; a < s->kh; a++) {
-      const ptrdiff_t height = p->above * s->sh + row - a * s->dh;
-      if (height % s->sh != 0) continue;
-      const float *from = wide + height / s->sh * p->wide + p->margin + q;
-      ptrdiff_t at = 0, back = 0;
-      for (ptrdiff_t b = 0; b < s->kw; b++) {
-        if (at == phase) {
-          const f32x16 weight = w[a * s->kw + b];
-          for (int r = 0; r < rows; r++) sum[r] += weight * LOAD(from + r * p->wide - back);
+  }
+  if (widens) depthwise_clear_lanes(s, dx);
+}
+
+// The gradients of `count` taps, `d_row` floats apart: each adds dy * x over `lines` lines of points, lane
+// by lane.
+CNN_INLINE void ISA(depthwise_gradient_tile)(const int count, const cnn_conv_shape *s, ptrdiff_t x_line,
+                                             const ptrdiff_t *places, const float *x, const float *dy,
+                                             ptrdiff_t lines, float *d, ptrdiff_t d_row, bool accumulate) {
+  f32x16 sum[9];
+  const float *from[9];
+#pragma clang loop unroll(full)
+  for (int t = 0; t < count; t++) {
+    sum[t] = accumulate ? LOAD(d + t * d_row) : (f32x16)0;
+    from[t] = x + places[t];
+  }
+  for (ptrdiff_t i = 0; i < lines; i++)
+    for (ptrdiff_t j = 0; j < s->ow; j++, dy += CNN_LANES) {
+      const f32x16 gradient = LOAD(dy);
+#pragma clang loop unroll(full)
+      for (int t = 0; t < count; t++)
+        sum[t] = FMA(LOAD(from[t] + i * x_line + j * CNN_LANES), gradient, sum[t]);
+    }
+#pragma clang loop unroll(full)
+  for (int t = 0; t < count; t++) STORE(d + t * d_row, sum[t]);
+}
+
+static void ISA(depthwise_gradient)(ptrdiff_t count, const cnn_conv_shape *s, ptrdiff_t x_line,
+                                    const ptrdiff_t *places, const float *x, const float *dy, ptrdiff_t lines,
+                                    float *d, ptrdiff_t d_row, bool accumulate) {
+  switch (count) {
+#define CASE(n)                                                                                           \
+  case n:                                                                                                 \
+    if (n <= ISA(tile_nn_rows))                                                                           \
+      ISA(depthwise_gradient_tile)(n, s, x_line, places, x, dy, lines, d, d_row, accumulate);             \
+    break;
+    CASE(1) CASE(2) CASE(3) CASE(4) CASE(5) CASE(6) CASE(7) CASE(8) CASE(9)
+#undef CASE
+  }
+}
+
+static void ISA(depthwise_backward_weights)(const cnn_conv_shape *s, float *dw, const float *x,
+                                            const float *dy, float *scratch) {
+  const direct_plan p = depthwise_plan_of_x(s);
+  const ptrdiff_t taps = s->kh * s->kw, most = smaller(9, ISA(tile_nn_rows)), tiles = ceiling(taps, most);
+  ptrdiff_t *places = (ptrdiff_t *)scratch;
+  float *widened = scratch + 2 * direct_table(s), *pictures = widened + depthwise_widened(s);
+  const ptrdiff_t x_line = direct_line(s, &p.picture);
+  direct_taps_of_x(s, &p.picture, places);
+  for (ptrdiff_t block = 0; block < conv_blocks(s->oc); block++) {
+    ptrdiff_t d_row;
+    float *d = dw + (depthwise_weights(s, dw, block, &d_row) - dw);
+    for (ptrdiff_t image = s->first; image < s->first + s->images; image++) {
+      const float *from = depthwise_image(s, x, image, block, widened);
+      const float *gradient = dy + block * conv_y_block(s) + conv_y_image(s, image);
+      for (ptrdiff_t row = 0; row < s->oh; row += p.part.rows) {
+        picture_pack(&p.picture, pictures, from, 1, 0, s->ih, s->iw, row * s->sh);
+        for (ptrdiff_t tile = 0, tap = 0, count; tile < tiles; tile++, tap += count) {
+          count = taps / tiles + (tile < taps % tiles);
+          ISA(depthwise_gradient)(count, s, x_line, places + tap, pictures,
+                                  gradient + row * s->ow * CNN_BLOCK,
+                                  smaller(p.part.rows, s->oh - row), d + tap * d_row, d_row,
+                                  image > s->first || row > 0);
         }
-        for (at += s->dw; at >= s->sw; at -= s->sw) back++;
       }
-    }
-    for (int r = 0; r < rows; r++) {
-      float *end = to + r * s->sh * p->row + q;
-      if (bytes == sizeof sum[r]) STORE(end, sum[r]);
-      else memcpy(end, &sum[r], bytes);
     }
   }
-}
-
-static void ISA(depthwise_backward_data)(const cnn_conv_shape *s, const float *dy, const float *w, float *dx,
-                                         float *scratch) {
-  const planes p = planes_of(s);
-  const ptrdiff_t multiplier = s->oc / s->ic, taps = s->kh * s->kw, area = s->oh * s->ow;
-  float *wide = scratch + p.phased;
-  for (ptrdiff_t c = 0; c < s->ic; c++)
-    for (ptrdiff_t image = 0; image < s->n; image++) {
-      for (ptrdiff_t m = 0; m < multiplier; m++) {
-        const ptrdiff_t o = c * multiplier + m;
-        pack_widened(s, &p, dy + (o * s->n + image) * area, wide);
-        for (ptrdiff_t phase = 0; phase < s->sw; phase++)
-          for (ptrdiff_t first = 0; first < s->sh; first++) {
-            float *to = scratch + phase * p.phase;
-            ptrdiff_t row = first;
-            for (; row + 3 * s->sh < p.rows; row += 4 * s->sh)
-              ISA(depthwise_gather)(s, &p, wide, w + o * taps, row, phase, to + row * p.row, m > 0, 4);
-            for (; row < p.rows; row += s->sh)
-              ISA(depthwise_gather)(s, &p, wide, w + o * taps, row, phase, to + row * p.row, m > 0, 1);
-          }
-      }
-      unpack_phased(s, &p, scratch, dx + (c * s->n + image) * s->ih * s->iw);
-    }
-}
-
-// Sum of dy * x over one image for one tap, whose first element is at `plane`: four chains of rows,
-// then the chains, then the lanes in pairs.
-CNN_INLINE float ISA(depthwise_tap)(const cnn_conv_shape *s, const planes *p, const float *plane,
-                                    const float *wide) {
-  f32x16 sum[4] = {0, 0, 0, 0};
-  for (ptrdiff_t j = 0; j < s->ow; j += CNN_LANES) {
-    ptrdiff_t i = 0;
-    for (; i + 4 <= s->oh; i += 4)
-      for (int r = 0; r < 4; r++)
-        sum[r] += LOAD(wide + (i + r) * p->wide + j) * LOAD(plane + (i + r) * s->sh * p->row + j);
-    for (; i < s->oh; i++) sum[0] += LOAD(wide + i * p->wide + j) * LOAD(plane + i * s->sh * p->row + j);
-  }
-  const f32x16 all = (sum[0] + sum[1]) + (sum[2] + sum[3]);
-  float lanes[CNN_LANES];
-  memcpy(lanes, &all, sizeof lanes);
-  for (int half = CNN_LANES / 2; half > 0; half /= 2)
-    for (int lane = 0; lane < half; lane++) lanes[lane] += lanes[lane + half];
-  return lanes[0];
-}
-
-static void ISA(depthwise_backward_weights)(const cnn_conv_shape *s, const float *x, const float *dy,
-                                            float *dw, float *scratch) {
-  const planes p = planes_of(s);
-  const ptrdiff_t multiplier = s->oc / s->ic, area = s->oh * s->ow;
-  float *wide = scratch + p.phased;
-  for (ptrdiff_t c = 0; c < s->ic; c++)
-    for (ptrdiff_t image = 0; image < s->n; image++) {
-      pack_phased(s, &p, x + (c * s->n + image) * s->ih * s->iw, scratch);
-      for (ptrdiff_t o = c * multiplier; o < (c + 1) * multiplier; o++) {
-        pack_widened(s, &p, dy + (o * s->n + image) * area, wide);
-        float *to = dw + o * s->kh * s->kw;
-        for (ptrdiff_t a = 0; a < s->kh; a++) {
-          ptrdiff_t phase = 0, q = 0;
-          for (ptrdiff_t b = 0; b < s->kw; b++, to++) {
-            const float *from = scratch + a * s->dh * p.row + phase * p.phase + q;
-            const float sum = ISA(depthwise_tap)(s, &p, from, wide + p.above * p.wide + p.margin);
-            *to = image == 0 ? sum : *to + sum;
-            for (phase += s->dw; phase >= s->sw; phase -= s->sw) q++;
-          }
-        }
-      }
-    }
 }

@@ -1,6 +1,6 @@
 #include "dropout.h"
 
-#include "vector.h"
+#include "blocks.h"
 
 typedef uint64_t u64x8 __attribute__((ext_vector_type(8)));
 

@@ -10,11 +10,15 @@
 #define LOAD(p) ({ f32x16 v_; memcpy(&v_, (p), sizeof v_); v_; })
 #define STORE(p, v) ({ f32x16 v_ = (v); memcpy((p), &v_, sizeof v_); })
 
+// a * b + c, rounded once; twice on ref, where it would be a call of the library for each lane.
+#define FMA(a, b, c) ((a) * (b) + (c))
 #define ISA(name) name##_ref
 #include KERNEL_BODY
 #undef ISA
+#undef FMA
 
 #if defined(__x86_64__)
+#define FMA(a, b, c) __builtin_elementwise_fma((a), (b), (c))
 #pragma clang attribute push(__attribute__((target("avx2,fma"))), apply_to = function)
 #define ISA(name) name##_avx2
 #include KERNEL_BODY

@@ -1,33 +1,24 @@
 static void ISA(elementwise_relu)(float *y, const float *x, size_t count) {
   const f32x16 zero = 0;
-  size_t i = 0;
-  for (; i + CNN_LANES <= count; i += CNN_LANES) {
+  for (size_t i = 0; i < count; i += CNN_LANES) {
     const f32x16 v = LOAD(x + i);
     STORE(y + i, v < zero ? zero : v);
   }
-  for (; i < count; i++) y[i] = x[i] < 0 ? 0 : x[i];
 }
 
 static void ISA(elementwise_relu_gradient)(float *dx, const float *dy, const float *y, size_t count) {
   const f32x16 zero = 0;
-  size_t i = 0;
-  for (; i + CNN_LANES <= count; i += CNN_LANES) STORE(dx + i, LOAD(y + i) <= zero ? zero : LOAD(dy + i));
-  for (; i < count; i++) dx[i] = y[i] <= 0 ? 0 : dy[i];
+  for (size_t i = 0; i < count; i += CNN_LANES) STORE(dx + i, LOAD(y + i) <= zero ? zero : LOAD(dy + i));
 }
 
 static void ISA(elementwise_add)(float *y, const float *a, const float *b, size_t count, bool relu) {
   const f32x16 zero = 0;
-  size_t i = 0;
   if (relu) {
-    for (; i + CNN_LANES <= count; i += CNN_LANES) {
+    for (size_t i = 0; i < count; i += CNN_LANES) {
       const f32x16 v = LOAD(a + i) + LOAD(b + i);
       STORE(y + i, v < zero ? zero : v);
     }
   } else {
-    for (; i + CNN_LANES <= count; i += CNN_LANES) STORE(y + i, LOAD(a + i) + LOAD(b + i));
-  }
-  for (; i < count; i++) {
-    const float v = a[i] + b[i];
-    y[i] = relu && v < 0 ? 0 : v;
+    for (size_t i = 0; i < count; i += CNN_LANES) STORE(y + i, LOAD(a + i) + LOAD(b + i));
   }
 }

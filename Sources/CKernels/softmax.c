@@ -1,5 +1,8 @@
 #include "softmax.h"
 
+#include <math.h>
+
+#include "blocks.h"
 #include "mathematics.h"
 
 #define KERNEL_BODY "softmax_body.h"

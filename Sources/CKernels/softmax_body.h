@@ -1,83 +1,111 @@
-// Sixteen images at a time, one a lane; a short last group leaves lanes unused. Every lane walks the
-// classes in their order, so an image's numbers don't depend on its neighbours.
-#define LOAD_IMAGES(p) ({ f32x16 v_ = 0; memcpy(&v_, (p), bytes); v_; })
-#define STORE_IMAGES(p, v) ({ const f32x16 v_ = (v); memcpy((p), &v_, bytes); })
+// One image at a time, a class in each lane. `z` is the image's first vector, `stride` leads from one
+// block of classes to the next.
 
-// The greatest logit of each image, NaN left out, and its class.
-#define GREATEST(z, greatest, first)                       \
-  f32x16 greatest = LOAD_IMAGES(z);                        \
-  i32x16 first = 0;                                        \
-  for (ptrdiff_t k = 1; k < classes; k++) {                \
-    const f32x16 v = LOAD_IMAGES((z) + k * images);        \
-    const i32x16 more = v > greatest;                      \
-    greatest = more ? v : greatest;                        \
-    first = more ? (i32x16)(int32_t)k : first;             \
+// Lanes in pairs, the same order for all.
+#define TOTAL(v)                                                                                \
+  ({                                                                                            \
+    float lanes_[CNN_LANES];                                                                    \
+    const f32x16 vector_ = (v);                                                                 \
+    memcpy(lanes_, &vector_, sizeof lanes_);                                                    \
+    for (int half_ = CNN_LANES / 2; half_ > 0; half_ /= 2)                                      \
+      for (int lane_ = 0; lane_ < half_; lane_++) lanes_[lane_] += lanes_[lane_ + half_];       \
+    lanes_[0];                                                                                  \
+  })
+
+// The greatest logit, NaN left out, and its class, the first of equals.
+CNN_INLINE ptrdiff_t ISA(greatest_logit)(float *greatest, const float *z, ptrdiff_t classes, ptrdiff_t stride) {
+  f32x16 best = -INFINITY;
+  i32x16 block_of_best = 0;
+  for (ptrdiff_t block = 0; block < block_count(classes); block++) {
+    const f32x16 v = LOAD(z + block * stride);
+    const i32x16 more = (v > best) & EXISTS(block_lanes(classes, block));
+    best = more ? v : best;
+    block_of_best = more ? (i32x16)(int32_t)block : block_of_best;
   }
+  float value = -INFINITY;
+  ptrdiff_t first = 0;
+  for (int lane = 0; lane < CNN_LANES; lane++) {
+    const ptrdiff_t k = block_of_best[lane] * CNN_LANES + lane;
+    if (best[lane] > value || (best[lane] == value && value > -INFINITY && k < first))
+      value = best[lane], first = k;
+  }
+  *greatest = value;
+  return first;
+}
+
+CNN_INLINE void ISA(exponentials)(f32x16 *e, const float *z, const float *greatest, ptrdiff_t classes,
+                                  ptrdiff_t block) {
+  const f32x16 value = CNN_EXP(LOAD(z) - *greatest);
+  *e = EXISTS(block_lanes(classes, block)) ? value : (f32x16)0;
+}
 
 static cnn_cross_entropy_sums ISA(cross_entropy)(const cnn_cross_entropy *task, const float *z,
                                                  const int32_t *labels, float *dz) {
-  const ptrdiff_t classes = task->classes, images = task->images;
+  const ptrdiff_t classes = task->classes, blocks = block_count(classes), stride = task->n * CNN_LANES;
   const float smooth = task->smoothing / (float)classes, sharp = 1 - task->smoothing;
   const float *weights = task->class_weights;
   cnn_cross_entropy_sums sums = {0, 0};
-  for (ptrdiff_t n = 0; n < images; n += CNN_LANES) {
-    const ptrdiff_t lanes = images - n < CNN_LANES ? images - n : CNN_LANES;
-    const size_t bytes = (size_t)lanes * sizeof *z;
-    GREATEST(z + n, greatest, first)
-    // Coefficient and centred logit of the label, lane by lane.
-    f32x16 coefficient = 0, target = 0;
-    for (ptrdiff_t lane = 0; lane < lanes; lane++) {
-      const int32_t label = labels[n + lane];
-      coefficient[lane] = sharp * (weights ? weights[label] : 1);
-      target[lane] = z[label * images + n + lane] - greatest[lane];
-    }
-    f32x16 sum = 0, centred = 0;
-    for (ptrdiff_t k = 0; k < classes; k++) {
-      const f32x16 v = LOAD_IMAGES(z + k * images + n) - greatest;
-      const f32x16 e = CNN_EXP(v);
-      sum += e;
+  for (ptrdiff_t image = 0; image < task->images; image++) {
+    const float *logits = z + (task->first + image) * CNN_LANES;
+    const ptrdiff_t label = labels[image], label_at = label / CNN_LANES * stride + label % CNN_LANES;
+    float *gradient = dz ? dz + (task->first + image) * CNN_LANES : NULL;
+    float greatest;
+    sums.correct += ISA(greatest_logit)(&greatest, logits, classes, stride) == label;
+
+    f32x16 sum_lanes = 0, centred_lanes = 0;
+    for (ptrdiff_t block = 0; block < blocks; block++) {
+      f32x16 e;
+      ISA(exponentials)(&e, logits + block * stride, &greatest, classes, block);
+      sum_lanes += e;
       // Only when asked for: 0 times a logit of minus infinity would be NaN.
-      if (smooth > 0) centred += (weights ? weights[k] : 1) * v;
-      if (dz) STORE_IMAGES(dz + k * images + n, e);
+      if (smooth > 0) {
+        const f32x16 v = LOAD(logits + block * stride) - greatest;
+        const f32x16 weighted = weights ? LOAD(weights + block * CNN_LANES) * v : v;
+        centred_lanes += EXISTS(block_lanes(classes, block)) ? weighted : (f32x16)0;
+      }
+      if (gradient) STORE(gradient + block * stride, e);
     }
-    const f32x16 total = coefficient + smooth * task->weight_sum;
-    const f32x16 logarithm = CNN_LOG(sum);
+    const float sum = TOTAL(sum_lanes), centred = TOTAL(centred_lanes);
+    const f32x16 logarithms = CNN_LOG((f32x16)sum);
     // The logarithm's arithmetic on bits would lose a NaN.
-    const f32x16 nan_kept = sum == sum ? logarithm : sum;
-    const f32x16 loss = total * nan_kept - coefficient * target - smooth * centred;
-    for (ptrdiff_t lane = 0; lane < lanes; lane++) {
-      sums.loss += loss[lane];
-      sums.correct += first[lane] == labels[n + lane];
-    }
-    if (!dz) continue;
-    const f32x16 scale = total / sum;
-    for (ptrdiff_t k = 0; k < classes; k++) {
-      float *to = dz + k * images + n;
-      const float c = smooth * (weights ? weights[k] : 1);
-      f32x16 d = LOAD_IMAGES(to) * scale - c;
-      for (ptrdiff_t lane = 0; lane < lanes; lane++)
-        if (labels[n + lane] == k) d[lane] -= coefficient[lane];
-      STORE_IMAGES(to, d / task->denominator);
+    const float logarithm = sum == sum ? logarithms[0] : sum;
+    const float coefficient = sharp * (weights ? weights[label] : 1);
+    const float total = coefficient + smooth * task->weight_sum;
+    const float target = logits[label_at] - greatest;
+    sums.loss += total * logarithm - coefficient * target - smooth * centred;
+    if (!gradient) continue;
+
+    const float scale = total / sum;
+    for (ptrdiff_t block = 0; block < blocks; block++) {
+      const f32x16 constant = weights ? smooth * LOAD(weights + block * CNN_LANES) : (f32x16)smooth;
+      f32x16 d = LOAD(gradient + block * stride) * scale - constant;
+      if (block == label / CNN_LANES) d[label % CNN_LANES] -= coefficient;
+      STORE(gradient + block * stride,
+            EXISTS(block_lanes(classes, block)) ? d / task->denominator : (f32x16)0);
     }
   }
   return sums;
 }
 
-static void ISA(softmax)(float *p, const float *z, ptrdiff_t classes, ptrdiff_t images) {
-  for (ptrdiff_t n = 0; n < images; n += CNN_LANES) {
-    const ptrdiff_t lanes = images - n < CNN_LANES ? images - n : CNN_LANES;
-    const size_t bytes = (size_t)lanes * sizeof *z;
-    GREATEST(z + n, greatest, first)
-    (void)first;
-    f32x16 sum = 0;
-    for (ptrdiff_t k = 0; k < classes; k++) sum += CNN_EXP(LOAD_IMAGES(z + k * images + n) - greatest);
-    for (ptrdiff_t k = 0; k < classes; k++) {
-      const f32x16 probability = CNN_EXP(LOAD_IMAGES(z + k * images + n) - greatest) / sum;
-      for (ptrdiff_t lane = 0; lane < lanes; lane++) p[(n + lane) * classes + k] = probability[lane];
+static void ISA(softmax)(float *p, const float *z, ptrdiff_t classes, ptrdiff_t n, ptrdiff_t first,
+                         ptrdiff_t images) {
+  const ptrdiff_t blocks = block_count(classes), stride = n * CNN_LANES;
+  for (ptrdiff_t image = first; image < first + images; image++, p += classes) {
+    const float *logits = z + image * CNN_LANES;
+    float greatest;
+    ISA(greatest_logit)(&greatest, logits, classes, stride);
+    f32x16 e, lanes = 0;
+    for (ptrdiff_t block = 0; block < blocks; block++) {
+      ISA(exponentials)(&e, logits + block * stride, &greatest, classes, block);
+      lanes += e;
+    }
+    const float sum = TOTAL(lanes);
+    for (ptrdiff_t block = 0; block < blocks; block++) {
+      ISA(exponentials)(&e, logits + block * stride, &greatest, classes, block);
+      const f32x16 probability = e / sum;
+      memcpy(p + block * CNN_LANES, &probability, (size_t)block_lanes(classes, block) * sizeof *p);
     }
   }
 }
 
-#undef LOAD_IMAGES
-#undef STORE_IMAGES
-#undef GREATEST
+#undef TOTAL

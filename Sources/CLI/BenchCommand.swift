@@ -4,5 +4,7 @@ import ArgumentParser
 struct BenchCommand: ParsableCommand {
   static let configuration = CommandConfiguration(
     commandName: "bench", abstract: "Measure speed, with the code that training runs.",
-    subcommands: [BenchStepCommand.self, BenchReduceCommand.self])
+    subcommands: [
+      BenchStepCommand.self, BenchKernelsCommand.self, BenchPeakCommand.self, BenchReduceCommand.self,
+    ])
 }

@@ -17,6 +17,7 @@ struct BenchStepCommand: ParsableCommand {
       Examples:
         cnn-dist bench step --model resnet18 --size 64 --batch 32 --lanes 1
         mpirun -np 2 cnn-dist bench step --model seed_cnn --json
+        cnn-dist bench step --model resnet18 --batch 32 --convolution blas --operators
       """)
 
   @Option(help: "The model, by its name in the zoo.") var model = "seed_cnn"
@@ -29,7 +30,10 @@ struct BenchStepCommand: ParsableCommand {
   @Option(help: "Microbatches in flight in a lane; 0 for all of a step.") var wave = 0
   @Option(help: "The optimizer: sgd, adam, adamw, rmsprop, lars or lamb.") var optimizer = OptimizerConfig
     .Name.sgd
+  @Option(help: "The algorithm of convolutions: auto, blas, direct, winograd2, winograd4 or winograd5.")
+  var convolution = ConvolutionChoice.auto
   @Option(help: "How long to measure, in seconds.") var seconds = 6.0
+  @Flag(help: "Say what each operator took in the first lane.") var operators = false
   @Flag(help: "Print one JSON object instead of text.") var json = false
 
   func validate() throws {
@@ -55,9 +59,11 @@ struct BenchStepCommand: ParsableCommand {
     )
     let benchmark = StepBenchmark(
       model: model, input: FeatureShape(channels: channels, height: size, width: size), classes: classes,
-      batch: batch, microbatch: microbatch, wave: wave, lanes: lanes, optimizer: settings, kernels: kernels)
+      batch: batch, microbatch: microbatch, wave: wave, lanes: lanes, optimizer: settings,
+      convolution: convolution, kernels: kernels, operators: operators)
     return try benchmark.run(communicator, seconds: seconds)
   }
 }
 
 extension OptimizerConfig.Name: ExpressibleByArgument {}
+extension ConvolutionChoice: ExpressibleByArgument {}

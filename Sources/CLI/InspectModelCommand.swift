@@ -2,6 +2,7 @@ import ArgumentParser
 import Layers
 import Models
 import Reports
+import Tensors
 import Training
 
 /// `cnn-dist inspect model`: the layers of a network.
@@ -94,7 +95,7 @@ struct ModelInspection: Inspection {
 
   init(_ model: String, _ network: Network, microbatch: Int) {
     // Fused, as training runs it; the layers are shown as they were written.
-    let plan = Plan(network.fused(), images: microbatch, mode: .training)
+    let plan = Plan(network.fused(), images: microbatch, mode: .training, kernels: .detected)
     self.model = model
     self.microbatch = microbatch
     input = Self.extents(network.input)

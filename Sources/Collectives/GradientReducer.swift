@@ -215,6 +215,11 @@ extension GradientReducer {
     wait(lane: lane) { isSettled(wanted, turn) }
   }
 
+  /// Whether these buckets hold the values that the last turn made.
+  package func hasValues(_ wanted: Range<Int>) -> Bool {
+    isSettled(wanted, begun.load(ordering: .acquiring) - 1)
+  }
+
   /// Does what there is to do between two operators; whether there was anything.
   @discardableResult
   package func poll(lane: Int) -> Bool {

@@ -1,4 +1,5 @@
 import CKernels
+import Tensors
 
 /// `y = x₀ + x₁ + …`, summed in this order, for two or more inputs of equal shape.
 package struct Add: Layer {
@@ -19,7 +20,7 @@ package struct Add: Layer {
     return inputs[0]
   }
 
-  package func memory(for inputs: [FeatureShape], images: Int) -> MemoryNeeds {
+  package func memory(for inputs: [FeatureShape], images: Int, kernels: InstructionSet) -> MemoryNeeds {
     var needs = MemoryNeeds()
     needs.backwardReadsOutput = activation == .relu
     needs.worksInPlace = true
@@ -28,7 +29,7 @@ package struct Add: Layer {
 
   package func forward(_ pass: borrowing ForwardPass) {
     let add = cnn_elementwise_kernels_for(pass.kernels.kernelTable).pointee.add
-    let count = pass.images * pass.outputShape.count
+    let count = pass.wave.images * pass.outputShape.blockedCount
     let last = pass.inputs.count - 1
     for index in 1...last {
       let sum = index == 1 ? pass.inputs[0] : UnsafePointer(pass.output)
@@ -37,9 +38,9 @@ package struct Add: Layer {
   }
 
   /// `dxᵢ = dy`, with a fused ReLU gated by y > 0.
-  package func backward(_ pass: borrowing BackwardPass) {
+  package func backwardData(_ pass: borrowing BackwardPass) {
     let gate = cnn_elementwise_kernels_for(pass.kernels.kernelTable).pointee.relu_gradient
-    let count = pass.images * pass.outputShape.count
+    let count = pass.wave.images * pass.outputShape.blockedCount
     // dx₀ comes last, since it may lie where dy lies.
     for dx in pass.inputGradients.reversed() {
       guard let dx else { continue }

@@ -1,6 +1,7 @@
 import CKernels
+import Tensors
 
-/// `y[c,n,i,j] = 1/D · Σ over a, b of x[c, n, i·s + a − p, j·s + b − p]` for a, b inside the window and the
+/// `y[n,c,i,j] = 1/D · Σ over a, b of x[n, c, i·s + a − p, j·s + b − p]` for a, b inside the window and the
 /// input. D is the number of elements of the window that lie inside the padded input, or with
 /// `countIncludePad` false inside the input; what ceil mode adds beyond the padding never counts.
 package struct AvgPool2d: Layer {
@@ -23,12 +24,8 @@ package struct AvgPool2d: Layer {
     try window.outputShape(of: inputs[0], layer: kind)
   }
 
-  package func memory(for inputs: [FeatureShape], images: Int) -> MemoryNeeds {
-    var needs = MemoryNeeds()
-    guard let output = try? outputShape(of: inputs) else { return needs }
-    var shape = window.shape(inputs[0], output, images: images)
-    needs.scratch = cnn_pooling_scratch(&shape)
-    return needs
+  package func memory(for inputs: [FeatureShape], images: Int, kernels: InstructionSet) -> MemoryNeeds {
+    MemoryNeeds()
   }
 
   package func multiplyAdds(for inputs: [FeatureShape]) -> Int {
@@ -37,15 +34,15 @@ package struct AvgPool2d: Layer {
   }
 
   package func forward(_ pass: borrowing ForwardPass) {
-    var shape = shape(pass.inputShapes[0], pass.outputShape, images: pass.images)
+    var shape = shape(pass.inputShapes[0], pass.outputShape, images: pass.wave.images)
     cnn_pooling_kernels_for(pass.kernels.kernelTable).pointee.average_forward(
-      pass.output, pass.inputs[0], &shape, pass.scratch)
+      pass.output, pass.inputs[0], &shape)
   }
 
   /// `dx` at each element is the sum of dy/D over the windows that hold it.
-  package func backward(_ pass: borrowing BackwardPass) {
+  package func backwardData(_ pass: borrowing BackwardPass) {
     guard let dx = pass.inputGradients[0] else { return }
-    var shape = shape(pass.inputShapes[0], pass.outputShape, images: pass.images)
+    var shape = shape(pass.inputShapes[0], pass.outputShape, images: pass.wave.images)
     cnn_pooling_kernels_for(pass.kernels.kernelTable).pointee.average_backward(
       dx, pass.outputGradient, &shape)
   }

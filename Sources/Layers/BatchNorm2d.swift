@@ -6,54 +6,88 @@ import Tensors
 /// `y = (x − μ) · 1/√(σ² + ε) · weight + bias`, in training with mean μ and biased variance σ² of the
 /// channel's N·H·W values in the microbatch, in inference with the running statistics.
 ///
-/// For x (C, N, H, W); weight, bias, running_mean and running_var (C). One value per channel has no
+/// For x (N, C, H, W); weight, bias, running_mean and running_var (C). One value per channel has no
 /// variance: see `smallestMicrobatch`.
 package struct BatchNorm2d: Layer {
+  /// What can follow in the same pass over memory.
+  package enum Following: Sendable {
+    case nothing
+    /// The bits are those of the two layers one by one.
+    case relu
+    /// y = relu(batch norm + r) with a second input r of x's shape. The bits are those of the layers one by
+    /// one.
+    case addThenReLU
+    /// y = the max of relu(batch norm) over windows of 2×2 side by side, of which a last odd row or column is
+    /// no part. y has the bits of the layers one by one. Backward finds x − μ of the winners again from y, so
+    /// that its sums need not read x: weight's gradient and dx differ by rounding.
+    case reluThenMaxPool
+  }
+
   package var epsilon: Float
   /// How far a step moves the running statistics, once the statistics of its microbatches are averaged:
   /// running ← (1 − momentum) · running + momentum · batch. The optimizer's kernels do it.
   package var momentum: Float
   /// Whether weight and bias are learned; otherwise they are 1 and 0.
   package var affine: Bool
-  /// What follows in the same pass over memory; the bits are those of the two layers one by one.
-  package var activation: Activation?
+  package var following: Following
 
   package init(
-    epsilon: Float = 1e-5, momentum: Float = 0.1, affine: Bool = true, activation: Activation? = nil
+    epsilon: Float = 1e-5, momentum: Float = 0.1, affine: Bool = true, following: Following = .nothing
   ) {
     self.epsilon = epsilon
     self.momentum = momentum
     self.affine = affine
-    self.activation = activation
+    self.following = following
   }
 
   package var kind: String { "BatchNorm2d" }
+  package var inputCount: Int? { following == .addThenReLU ? 2 : 1 }
 
-  package func outputShape(of inputs: [FeatureShape]) -> FeatureShape { inputs[0] }
+  package func outputShape(of inputs: [FeatureShape]) throws(LayerError) -> FeatureShape {
+    let x = inputs[0]
+    switch following {
+    case .nothing, .relu: return x
+    case .addThenReLU:
+      guard inputs.count == 2 && inputs[1] == x else {
+        throw LayerError(
+          "BatchNorm2d with a residual expects 2 inputs of equal shape, got "
+            + inputs.map(\.description).joined(separator: " and "))
+      }
+      return x
+    case .reluThenMaxPool:
+      guard x.height > 1 && x.width > 1 else {
+        throw LayerError(
+          "BatchNorm2d with max pooling expects at least (2, 2), got (\(x.height), \(x.width))")
+      }
+      return FeatureShape(channels: x.channels, height: x.height / 2, width: x.width / 2)
+    }
+  }
 
   package func parameters(for inputs: [FeatureShape]) -> [ArrayDeclaration] {
     guard affine else { return [] }
     let shape: Shape = [inputs[0].channels]
     return [
-      ArrayDeclaration("weight", shape, .normScale, .ones),
-      ArrayDeclaration("bias", shape, .normShift, .zeros),
+      ArrayDeclaration("weight", shape, .normScale, .plain, .ones),
+      ArrayDeclaration("bias", shape, .normShift, .plain, .zeros),
     ]
   }
 
   package func statistics(for inputs: [FeatureShape]) -> [ArrayDeclaration] {
     let shape: Shape = [inputs[0].channels]
     return [
-      ArrayDeclaration("running_mean", shape, .runningMean, .zeros),
-      ArrayDeclaration("running_var", shape, .runningVariance, .ones),
+      ArrayDeclaration("running_mean", shape, .runningMean, .plain, .zeros),
+      ArrayDeclaration("running_var", shape, .runningVariance, .plain, .ones),
     ]
   }
 
-  /// Saved: mean, then 1/√(variance + ε), per channel. The gate of a fused ReLU is found again from x.
-  package func memory(for inputs: [FeatureShape], images: Int) -> MemoryNeeds {
+  /// Saved: statistics and, by backward, the means of its sums, per channel (`CNN_NORM_ROWS`). The gate of a
+  /// ReLU that follows at once is found again from x.
+  package func memory(for inputs: [FeatureShape], images: Int, kernels: InstructionSet) -> MemoryNeeds {
     var needs = MemoryNeeds()
-    needs.savedFixed = 2 * inputs[0].channels
+    needs.savedPerMicrobatch = savedCount(inputs[0])
     needs.backwardReadsInput = true
-    needs.worksInPlace = true
+    needs.backwardReadsOutput = following == .addThenReLU || following == .reluThenMaxPool
+    needs.worksInPlace = following != .reluThenMaxPool
     return needs
   }
 
@@ -62,38 +96,90 @@ package struct BatchNorm2d: Layer {
   /// PyTorch: "Expected more than 1 value per channel when training".
   package func smallestMicrobatch(for inputs: [FeatureShape]) -> Int { inputs[0].area == 1 ? 2 : 1 }
 
-  /// Training writes mean and unbiased variance (of n − 1) of the microbatch to `batchStatistics`.
   package func forward(_ pass: borrowing ForwardPass) {
-    var shape = shape(pass.inputShapes[0], images: pass.images)
     let kernels = cnn_batch_norm_kernels_for(pass.kernels.kernelTable).pointee
-    let (weight, bias) = affine ? (pass.parameters[0], pass.parameters[1]) : (nil, nil)
-    switch pass.mode {
-    case .training:
-      precondition(shape.count > 1, "BatchNorm2d expects more than 1 value per channel when training")
-      kernels.forward_training(
-        pass.output, pass.saved, pass.saved + shape.channels, pass.batchStatistics[1], pass.inputs[0], weight,
-        bias, &shape)
-      pass.batchStatistics[0].update(from: pass.saved, count: shape.channels)
-    case .inference:
+    let x = pass.inputShapes[0]
+    let residual = pass.inputs.count > 1 ? pass.inputs[1] : nil
+    var affine = affine(pass.parameters)
+    guard pass.mode == .training else {
+      var shape = shape(x, n: pass.wave.images, images: 0..<pass.wave.images)
       kernels.forward_inference(
-        pass.output, pass.inputs[0], pass.statistics[0], pass.statistics[1], weight, bias, &shape)
+        pass.output, pass.inputs[0], residual, pass.statistics[0], pass.statistics[1], &affine, &shape)
+      return
+    }
+    for (microbatch, images) in pass.wave.microbatches.enumerated() {
+      precondition(
+        images.count * x.area > 1, "BatchNorm2d expects more than 1 value per channel when training")
+      var shape = shape(x, n: pass.wave.images, images: images)
+      kernels.forward_training(
+        pass.output, pass.saved + microbatch * savedCount(x), pass.inputs[0], residual, &affine, &shape)
     }
   }
 
-  /// With g = dy, gated where y ≤ 0 by a fused ReLU, x̂ = (x − μ)/√(σ² + ε) and n = N·H·W:
-  /// `dbias = Σ g`, `dweight = Σ g·x̂`, `dx = (g − dbias/n − x̂ · dweight/n) · weight/√(σ² + ε)`.
-  package func backward(_ pass: borrowing BackwardPass) {
-    var shape = shape(pass.inputShapes[0], images: pass.images)
-    let (weight, bias) = affine ? (pass.parameters[0], pass.parameters[1]) : (nil, nil)
-    var channels = cnn_batch_norm_channels(
-      weight: weight, bias: bias, mean: pass.saved, inverse_deviation: pass.saved + shape.channels)
-    cnn_batch_norm_kernels_for(pass.kernels.kernelTable).pointee.backward(
-      pass.inputGradients[0], affine ? pass.parameterGradients[0] : nil,
-      affine ? pass.parameterGradients[1] : nil, pass.outputGradient, pass.inputs[0], &channels, &shape)
+  /// Mean and unbiased variance (of n − 1) of the microbatch.
+  package func batchStatistics(
+    _ pass: borrowing ForwardPass, microbatch: Int, into statistics: [UnsafeMutablePointer<Float>]
+  ) {
+    let x = pass.inputShapes[0]
+    let saved = pass.saved + microbatch * savedCount(x)
+    for (array, row) in zip(statistics, [CNN_NORM_MEAN, CNN_NORM_UNBIASED]) {
+      array.update(from: saved + row * 16 * x.blocks, count: 16 * x.blocks)
+    }
   }
 
-  private func shape(_ input: FeatureShape, images: Int) -> cnn_batch_norm_shape {
-    cnn_batch_norm_shape(
-      channels: input.channels, count: images * input.area, epsilon: epsilon, relu: activation == .relu)
+  /// With g = dy where the gate of the ReLU is open (pooled: at the winners), 0 elsewhere,
+  /// x̂ = (x − μ)/√(σ² + ε) and n = N·H·W of the microbatch: `dbias = Σ g`, `dweight = Σ g·x̂`. Leaves their
+  /// means for `backwardData`, and g itself where the gradient of the residual goes.
+  package func backwardParameters(
+    _ pass: borrowing BackwardPass, microbatch: Int, gradients: [UnsafeMutablePointer<Float>]
+  ) {
+    sums(pass, microbatch, dWeight: gradients[0], dBias: gradients[1])
+  }
+
+  /// `dx = (g − dbias/n − x̂ · dweight/n) · weight/√(σ² + ε)`, `dr = g`.
+  package func backwardData(_ pass: borrowing BackwardPass) {
+    let x = pass.inputShapes[0]
+    let dResidual = pass.inputGradients.count > 1 ? pass.inputGradients[1] : nil
+    for (microbatch, images) in pass.wave.microbatches.enumerated() {
+      if !affine { sums(pass, microbatch, dWeight: nil, dBias: nil) }
+      guard let dx = pass.inputGradients[0] else { continue }
+      var affine = affine(pass.parameters)
+      var shape = shape(x, n: pass.wave.images, images: images)
+      cnn_batch_norm_kernels_for(pass.kernels.kernelTable).pointee.backward_data(
+        dx, pass.saved + microbatch * savedCount(x),
+        dResidual.map { UnsafePointer($0) } ?? pass.outputGradient,
+        pass.inputs[0], dResidual == nil ? pass.output : nil, &affine, &shape)
+    }
+  }
+
+  private func sums(
+    _ pass: borrowing BackwardPass, _ microbatch: Int, dWeight: UnsafeMutablePointer<Float>?,
+    dBias: UnsafeMutablePointer<Float>?
+  ) {
+    let x = pass.inputShapes[0]
+    var affine = affine(pass.parameters)
+    var shape = shape(x, n: pass.wave.images, images: pass.wave.microbatches[microbatch])
+    cnn_batch_norm_kernels_for(pass.kernels.kernelTable).pointee.backward_sums(
+      dWeight, dBias, pass.inputGradients.count > 1 ? pass.inputGradients[1] : nil,
+      pass.saved + microbatch * savedCount(x), pass.outputGradient, pass.inputs[0], pass.output, &affine,
+      &shape)
+  }
+
+  private func savedCount(_ x: FeatureShape) -> Int { CNN_NORM_ROWS * 16 * x.blocks }
+
+  private func affine(_ parameters: [UnsafePointer<Float>]) -> cnn_batch_norm_affine {
+    affine ? cnn_batch_norm_affine(weight: parameters[0], bias: parameters[1]) : cnn_batch_norm_affine()
+  }
+
+  private func shape(_ x: FeatureShape, n: Int, images: Range<Int>) -> cnn_batch_norm_shape {
+    let after =
+      switch following {
+      case .nothing: CNN_AFTER_NORM_NOTHING
+      case .relu: CNN_AFTER_NORM_RELU
+      case .addThenReLU: CNN_AFTER_NORM_ADD_RELU
+      case .reluThenMaxPool: CNN_AFTER_NORM_RELU_MAX_POOL
+      }
+    return cnn_batch_norm_shape(
+      x: cnn_blocked(x, n: n, images: images), ih: x.height, iw: x.width, epsilon: epsilon, after: after)
   }
 }

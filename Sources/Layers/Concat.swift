@@ -1,5 +1,7 @@
-/// Inputs one behind the other along the channels: (C₀, N, H, W), (C₁, N, H, W), … → (ΣCᵢ, N, H, W).
-/// Channel-major, each input is one block of the output.
+import CKernels
+import Tensors
+
+/// Inputs one behind the other along the channels: (C₀, H, W), (C₁, H, W), … → (ΣCᵢ, H, W).
 package struct Concat: Layer {
   package init() {}
 
@@ -17,22 +19,49 @@ package struct Concat: Layer {
       channels: inputs.reduce(0) { $0 + $1.channels }, height: inputs[0].height, width: inputs[0].width)
   }
 
-  package func memory(for inputs: [FeatureShape], images: Int) -> MemoryNeeds { MemoryNeeds() }
+  package func memory(for inputs: [FeatureShape], images: Int, kernels: InstructionSet) -> MemoryNeeds {
+    MemoryNeeds()
+  }
 
   package func forward(_ pass: borrowing ForwardPass) {
-    var block = pass.output
-    for (input, shape) in zip(pass.inputs, pass.inputShapes) {
-      block.update(from: input, count: pass.images * shape.count)
-      block += pass.images * shape.count
+    let pixels = pass.wave.images * pass.outputShape.area
+    var channel = 0
+    for (x, shape) in zip(pass.inputs, pass.inputShapes) {
+      Self.move(
+        to: pass.output, channel, from: x, 0, count: shape.channels, pixels: pixels, kernels: pass.kernels)
+      channel += shape.channels
     }
   }
 
-  /// `dxᵢ` is the block of dy where xᵢ went.
-  package func backward(_ pass: borrowing BackwardPass) {
-    var block = pass.outputGradient
+  /// `dxᵢ` are the channels of dy where xᵢ went.
+  package func backwardData(_ pass: borrowing BackwardPass) {
+    let pixels = pass.wave.images * pass.outputShape.area
+    var channel = 0
     for (dx, shape) in zip(pass.inputGradients, pass.inputShapes) {
-      dx?.update(from: block, count: pass.images * shape.count)
-      block += pass.images * shape.count
+      if let dx {
+        Self.move(
+          to: dx, 0, from: pass.outputGradient, channel, count: shape.channels, pixels: pixels,
+          kernels: pass.kernels)
+      }
+      channel += shape.channels
+    }
+  }
+
+  /// Copies `count` channels, piece by piece: a piece ends where a block of x or of y ends. Whoever is the
+  /// first in a block of y zeroes the lanes behind it too.
+  private static func move(
+    to y: UnsafeMutablePointer<Float>, _ firstTo: Int, from x: UnsafePointer<Float>, _ firstFrom: Int,
+    count: Int, pixels: Int, kernels: InstructionSet
+  ) {
+    let table = cnn_lanes_kernels_for(kernels.kernelTable).pointee
+    var done = 0
+    while done < count {
+      let (to, from) = (firstTo + done, firstFrom + done)
+      let piece = min(16 - to % 16, 16 - from % 16, count - done)
+      table.move(
+        y + to / 16 * pixels * 16, x + from / 16 * pixels * 16, pixels, to % 16, from % 16, piece,
+        to % 16 == 0)
+      done += piece
     }
   }
 }

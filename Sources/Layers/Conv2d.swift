@@ -3,8 +3,8 @@ import Tensors
 
 /// A convolution (in truth a cross-correlation), as PyTorch's `nn.Conv2d`.
 ///
-/// y[o, n, i, j] = bias[o] + Σ w[o, c, a, b] · x[g + c, n, i·sh + a·dh − ph, j·sw + b·dw − pw] for
-/// x (C, N, H, W), w (O, C / groups, kh, kw), g the first input channel of o's group; zeros outside.
+/// y[n, o, i, j] = bias[o] + Σ w[o, c, a, b] · x[n, g + c, i·sh + a·dh − ph, j·sw + b·dw − pw] for
+/// x (N, C, H, W), w (O, C / groups, kh, kw), g the first input channel of o's group; zeros outside.
 package struct Conv2d: Layer, Equatable {
   package enum Padding: Hashable, Sendable {
     /// As many zeros above as below, to the left as to the right.
@@ -21,10 +21,14 @@ package struct Conv2d: Layer, Equatable {
   package var groups: Int
   package var hasBias: Bool
   package var initialisation: WeightInitialisation
+  package var algorithm: ConvolutionChoice
+  /// Whether x are the network's images, planar (C, N, H, W), whose gradient nobody wants.
+  package var readsImages = false
 
   package init(
     outputChannels: Int, kernel: Size2D, stride: Size2D = 1, padding: Padding = .explicit(0),
-    dilation: Size2D = 1, groups: Int = 1, bias: Bool = true, initialisation: WeightInitialisation = .pytorch
+    dilation: Size2D = 1, groups: Int = 1, bias: Bool = true, initialisation: WeightInitialisation = .pytorch,
+    algorithm: ConvolutionChoice = .auto
   ) {
     self.outputChannels = outputChannels
     self.kernel = kernel
@@ -34,14 +38,27 @@ package struct Conv2d: Layer, Equatable {
     self.groups = groups
     hasBias = bias
     self.initialisation = initialisation
+    self.algorithm = algorithm
   }
 
   package var kind: String { "Conv2d" }
+  package func readsImages(_ shape: FeatureShape) -> Bool { readsImages }
+
+  /// Whether it can read the network's images as they lie. With more channels blocks pay.
+  package func canReadImages(_ images: FeatureShape) -> Bool {
+    guard images.channels <= 4, let y = try? outputShape(of: [images]) else { return false }
+    return Convolution.readsPlanar(shape(images: 1, input: images, output: y), algorithm)
+  }
+
+  package func outputShape(of inputs: [FeatureShape]) throws(LayerError) -> FeatureShape {
+    try checkHyperParameters(inputs[0])
+    let y = try extent(of: inputs[0])
+    try Convolution.check(shape(images: 1, input: inputs[0], output: y), algorithm)
+    return y
+  }
 
   /// O = ⌊(I + padding − d·(k − 1) − 1) / s⌋ + 1, for height and width.
-  package func outputShape(of inputs: [FeatureShape]) throws(LayerError) -> FeatureShape {
-    let x = inputs[0]
-    try checkHyperParameters(x)
+  private func extent(of x: FeatureShape) throws(LayerError) -> FeatureShape {
     if padding == .same { return FeatureShape(channels: outputChannels, height: x.height, width: x.width) }
     let (above, left) = paddingBefore
     func extent(_ input: Int, _ padding: Int, _ kernel: Int, _ dilation: Int, _ stride: Int) -> Int? {
@@ -102,22 +119,20 @@ package struct Conv2d: Layer, Equatable {
     let depth = inputs[0].channels / groups
     let (fanIn, fanOut) = (depth * kernel.area, outputChannels * kernel.area)
     let weight = ArrayDeclaration(
-      "weight", [outputChannels, depth, kernel.height, kernel.width], .weight,
+      "weight", [outputChannels, depth, kernel.height, kernel.width], .weight, .panels(taps: kernel.area),
       initialisation.weight(fanIn: fanIn, fanOut: fanOut))
     guard hasBias else { return [weight] }
-    return [weight, ArrayDeclaration("bias", [outputChannels], .bias, initialisation.bias(fanIn: fanIn))]
+    return [
+      weight, ArrayDeclaration("bias", [outputChannels], .bias, .plain, initialisation.bias(fanIn: fanIn)),
+    ]
   }
 
-  package func memory(for inputs: [FeatureShape], images: Int) -> MemoryNeeds {
+  package func memory(for inputs: [FeatureShape], images: Int, kernels: InstructionSet) -> MemoryNeeds {
     var needs = MemoryNeeds()
+    let convolution = convolution(images: images, input: inputs[0], kernels)
     needs.backwardReadsInput = true
-    guard let output = try? outputShape(of: inputs) else {
-      preconditionFailure("Conv2d was asked for memory for \(inputs[0]), which it refuses")
-    }
-    let shape = shape(images: images, input: inputs[0], output: output)
-    needs.scratch =
-      shape.isDepthwise
-      ? withUnsafePointer(to: shape) { Int(cnn_depthwise_scratch($0)) } : ConvolutionBLAS.scratch(for: shape)
+    needs.prepared = convolution.preparedCount
+    needs.scratch = convolution.scratchCount
     return needs
   }
 
@@ -126,46 +141,62 @@ package struct Conv2d: Layer, Equatable {
     return output.count * inputs[0].channels / groups * kernel.area
   }
 
-  package func forward(_ pass: borrowing ForwardPass) {
-    let shape = shape(images: pass.images, input: pass.inputShapes[0], output: pass.outputShape)
-    let (x, weight) = (pass.inputs[0], pass.parameters[0])
-    let bias = hasBias ? pass.parameters[1] : nil
-    if shape.isDepthwise {
-      let kernels = cnn_depthwise_kernels_for(pass.kernels.kernelTable).pointee
-      withUnsafePointer(to: shape) { kernels.forward($0, x, weight, bias, pass.output, pass.scratch) }
-    } else {
-      ConvolutionBLAS(shape, pass.kernels)
-        .forward(x: x, weight: weight, bias: bias, y: pass.output, scratch: pass.scratch)
-    }
+  package func algorithms(for inputs: [FeatureShape], kernels: InstructionSet) -> [String] {
+    convolution(images: 1, input: inputs[0], kernels).algorithmNames
   }
 
-  package func backward(_ pass: borrowing BackwardPass) {
-    let shape = shape(images: pass.images, input: pass.inputShapes[0], output: pass.outputShape)
-    let (x, weight, dy) = (pass.inputs[0], pass.parameters[0], pass.outputGradient)
-    let (dWeight, dx) = (pass.parameterGradients[0], pass.inputGradients[0])
-    if hasBias {
-      let kernels = cnn_bias_kernels_for(pass.kernels.kernelTable).pointee
-      kernels.gradient(pass.parameterGradients[1], dy, shape.oc, shape.n, shape.outputArea)
+  package func prepare(
+    _ prepared: UnsafeMutablePointer<Float>, parameters: [UnsafePointer<Float>], inputs: [FeatureShape],
+    kernels: InstructionSet
+  ) {
+    convolution(images: 1, input: inputs[0], kernels).prepare(prepared, weight: parameters[0])
+  }
+
+  package func forward(_ pass: borrowing ForwardPass) {
+    precondition(pass.inputIsPlanar == readsImages, "Conv2d expects images planar only where it says so")
+    convolution(images: pass.wave.images, input: pass.inputShapes[0], pass.kernels)
+      .forward(
+        y: pass.output, x: pass.inputs[0], weight: pass.parameters[0],
+        bias: hasBias ? pass.parameters[1] : nil, wave: pass.wave, prepared: pass.prepared,
+        scratch: pass.scratch)
+  }
+
+  package func backwardParameters(
+    _ pass: borrowing BackwardPass, microbatch: Int, gradients: [UnsafeMutablePointer<Float>]
+  ) {
+    let images = pass.wave.microbatches[microbatch]
+    convolution(images: pass.wave.images, input: pass.inputShapes[0], pass.kernels)
+      .backwardWeights(
+        dWeight: gradients[0], x: pass.inputs[0], dy: pass.outputGradient, images: images,
+        scratch: pass.scratch)
+    guard hasBias else { return }
+    BiasGradient.compute(
+      gradients[1], from: pass.outputGradient, pass.outputShape, pass.wave, microbatch: microbatch,
+      kernels: pass.kernels)
+  }
+
+  package func backwardData(_ pass: borrowing BackwardPass) {
+    guard let dx = pass.inputGradients[0] else { return }
+    convolution(images: pass.wave.images, input: pass.inputShapes[0], pass.kernels)
+      .backwardData(
+        dx: dx, dy: pass.outputGradient, weight: pass.parameters[0], wave: pass.wave, prepared: pass.prepared,
+        scratch: pass.scratch)
+  }
+
+  private func convolution(images: Int, input: FeatureShape, _ kernels: InstructionSet) -> Convolution {
+    guard let output = try? extent(of: input) else {
+      preconditionFailure("Conv2d was asked to work on \(input), which it refuses")
     }
-    if shape.isDepthwise {
-      let kernels = cnn_depthwise_kernels_for(pass.kernels.kernelTable).pointee
-      withUnsafePointer(to: shape) {
-        kernels.backward_weights($0, x, dy, dWeight, pass.scratch)
-        if let dx { kernels.backward_data($0, dy, weight, dx, pass.scratch) }
-      }
-    } else {
-      let engine = ConvolutionBLAS(shape, pass.kernels)
-      engine.backwardWeights(x: x, dy: dy, dWeight: dWeight, scratch: pass.scratch)
-      if let dx { engine.backwardData(dy: dy, weight: weight, dx: dx, scratch: pass.scratch) }
-    }
+    return Convolution(shape(images: images, input: input, output: output), algorithm, kernels)
   }
 
   private func shape(images: Int, input: FeatureShape, output: FeatureShape) -> ConvolutionShape {
     let (above, left) = paddingBefore
     return ConvolutionShape(
       n: images, ic: input.channels, ih: input.height, iw: input.width, oc: output.channels,
-      oh: output.height,
-      ow: output.width, kh: kernel.height, kw: kernel.width, sh: stride.height, sw: stride.width, ph: above,
-      pw: left, dh: dilation.height, dw: dilation.width, groups: groups)
+      oh: output.height, ow: output.width, kh: kernel.height, kw: kernel.width, sh: stride.height,
+      sw: stride.width, ph: above, pw: left, dh: dilation.height, dw: dilation.width, groups: groups,
+      first: 0,
+      images: images, planar: readsImages)
   }
 }

@@ -1,120 +1,124 @@
 import CKernels
-import Glibc
 import Tensors
 
-/// Convolution as matrix products: im2col and OpenBLAS. With K = (C / groups)·kh·kw and P the output
-/// positions of all images, for each group
+/// Convolution as matrix products: im2row and OpenBLAS. With K = kh·kw·(C / groups), O the outputs of a
+/// group and P the output positions of the call's images, for each group
 ///
-///     y (O × P)      = W (O × K) · col (K × P)
-///     dW (O × K)     = dy (O × P) · colᵀ
-///     dcol (K × P)   = Wᵀ · dy, and dx = col2im(dcol).
+///     y (P × O)     = rows (P × K) · W (K × O)
+///     dW (K × O)    = rowsᵀ · dy (P × O)
+///     drows (P × K) = dy · Wᵀ, and dx = row2im(drows).
 ///
-/// Positions are taken in blocks, so that a block of col is still in the L2 cache when it is
-/// multiplied. A pointwise convolution needs no col: x is one.
+/// Positions are taken in blocks, so that a block of rows is still in the L2 cache when it is
+/// multiplied. OpenBLAS picks its path by the shape of a product: a call takes the images of one
+/// microbatch, so that bits don't depend on who computes its neighbours.
 struct ConvolutionBLAS {
   private let shape: ConvolutionShape
-  private let isa: InstructionSet
-  private let blocks: ColumnBlocks
+  private let kernels: cnn_im2row_kernels
+  private let blocks: PositionBlocks
 
+  /// `shape.first` and `shape.images` are those of a microbatch.
   init(_ shape: ConvolutionShape, _ isa: InstructionSet) {
     self.shape = shape
-    self.isa = isa
-    blocks = ColumnBlocks(shape)
+    kernels = cnn_im2row_kernels_for(isa.kernelTable).pointee
+    blocks = PositionBlocks(shape)
   }
 
-  /// Floats of scratch that each of the three products needs.
-  static func scratch(for shape: ConvolutionShape) -> Int {
-    shape.isPointwise ? 0 : shape.depth * ColumnBlocks(shape).mostPositions
+  /// Floats of prepared weights: the matrices of all groups, for forward and backward data alike.
+  var preparedCount: Int { shape.oc * shape.depth }
+
+  /// Floats of scratch that each of the three products needs: rows, outputs, gradient matrices.
+  var scratchCount: Int {
+    blocks.mostPositions * (shape.depth + shape.groupOutputs) + preparedCount
   }
 
-  /// y = W · col + bias. Overwrites y.
+  /// Overwrites `prepared` by the matrices W of all groups.
+  func prepare(_ prepared: UnsafeMutablePointer<Float>, weight: UnsafePointer<Float>) {
+    withUnsafePointer(to: shape) { kernels.unpack_weights($0, prepared, weight) }
+  }
+
+  /// y = rows · W + bias. Overwrites y.
   func forward(
-    x: UnsafePointer<Float>, weight: UnsafePointer<Float>, bias: UnsafePointer<Float>?,
-    y: UnsafeMutablePointer<Float>, scratch: UnsafeMutablePointer<Float>
+    y: UnsafeMutablePointer<Float>, x: UnsafePointer<Float>, prepared: UnsafePointer<Float>,
+    bias: UnsafePointer<Float>?, scratch: UnsafeMutablePointer<Float>
   ) {
-    let kernels = cnn_bias_kernels_for(isa.kernelTable).pointee
-    for group in 0..<shape.groups {
-      let output = y + group * shape.groupOutputs * shape.outputStride
-      forEachBlock { block, first, positions in
-        let col = columns(of: x, group, block, in: scratch)
-        if let bias {
-          kernels.fill(
-            output + first, shape.groupOutputs, positions, shape.outputStride,
-            bias + group * shape.groupOutputs)
-        }
-        GEMM.multiply(
-          m: shape.groupOutputs, n: positions, k: shape.depth, a: weight + group * groupWeights,
-          lda: shape.depth,
-          b: col.pointer, ldb: col.stride, beta: bias == nil ? 0 : 1, c: output + first,
-          ldc: shape.outputStride)
-      }
+    forEachBlock(scratch) { shape, block, group, memory in
+      kernels.im2row(shape, block, group, memory.rows, x)
+      GEMM.multiply(
+        m: memory.positions, n: memory.outputCount, k: memory.depth, a: memory.rows, lda: memory.depth,
+        b: prepared + group * memory.matrix, ldb: memory.outputCount, c: memory.outputs,
+        ldc: memory.outputCount)
+      kernels.write_outputs(shape, block, group, y, memory.outputs, bias)
     }
   }
 
-  /// dW = dy · colᵀ, the blocks added in their order. Overwrites dWeight.
+  /// dW = rowsᵀ · dy, the blocks added in their order. Overwrites dWeight.
   func backwardWeights(
-    x: UnsafePointer<Float>, dy: UnsafePointer<Float>, dWeight: UnsafeMutablePointer<Float>,
+    dWeight: UnsafeMutablePointer<Float>, x: UnsafePointer<Float>, dy: UnsafePointer<Float>,
     scratch: UnsafeMutablePointer<Float>
   ) {
-    for group in 0..<shape.groups {
-      let gradient = dy + group * shape.groupOutputs * shape.outputStride
-      forEachBlock { block, first, positions in
-        let col = columns(of: x, group, block, in: scratch)
-        GEMM.multiply(
-          .asIs, .transposed, m: shape.groupOutputs, n: shape.depth, k: positions, a: gradient + first,
-          lda: shape.outputStride, b: col.pointer, ldb: col.stride, beta: first == 0 ? 0 : 1,
-          c: dWeight + group * groupWeights, ldc: shape.depth)
-      }
+    forEachBlock(scratch) { shape, block, group, memory in
+      kernels.im2row(shape, block, group, memory.rows, x)
+      kernels.read_outputs(shape, block, group, memory.outputs, dy)
+      GEMM.multiply(
+        .transposed, m: memory.depth, n: memory.outputCount, k: memory.positions, a: memory.rows,
+        lda: memory.depth, b: memory.outputs, ldb: memory.outputCount, beta: memory.isFirst ? 0 : 1,
+        c: memory.gradients + group * memory.matrix, ldc: memory.outputCount)
     }
+    withUnsafePointer(to: shape) { kernels.pack_weights($0, dWeight, scratch) }
   }
 
-  /// dx = col2im(Wᵀ · dy). Overwrites dx.
+  /// dx = row2im(dy · Wᵀ). Overwrites dx.
   func backwardData(
-    dy: UnsafePointer<Float>, weight: UnsafePointer<Float>, dx: UnsafeMutablePointer<Float>,
+    dx: UnsafeMutablePointer<Float>, dy: UnsafePointer<Float>, prepared: UnsafePointer<Float>,
     scratch: UnsafeMutablePointer<Float>
   ) {
-    let kernels = cnn_im2col_kernels_for(isa.kernelTable).pointee
-    if !shape.isPointwise { memset(dx, 0, shape.ic * shape.inputStride * MemoryLayout<Float>.stride) }
-    for group in 0..<shape.groups {
-      let gradient = dy + group * shape.groupOutputs * shape.outputStride
-      let target = dx + group * shape.groupInputs * shape.inputStride
-      forEachBlock { block, first, positions in
-        let col = shape.isPointwise ? target : scratch
-        GEMM.multiply(
-          .transposed, m: shape.depth, n: positions, k: shape.groupOutputs, a: weight + group * groupWeights,
-          lda: shape.depth, b: gradient + first, ldb: shape.outputStride, c: col, ldc: positions)
-        guard !shape.isPointwise else { return }
-        withUnsafePointer(to: shape) { shape in
-          withUnsafePointer(to: block) { kernels.col2im(shape, $0, shape.pointee.groupInputs, col, target) }
-        }
-      }
+    let image = shape.inputArea * Int(CNN_BLOCK)
+    for block in 0..<(shape.ic + Int(CNN_BLOCK) - 1) / Int(CNN_BLOCK) {
+      (dx + (block * shape.n + shape.first) * image).update(repeating: 0, count: shape.images * image)
+    }
+    forEachBlock(scratch) { shape, block, group, memory in
+      kernels.read_outputs(shape, block, group, memory.outputs, dy)
+      GEMM.multiply(
+        .asIs, .transposed, m: memory.positions, n: memory.depth, k: memory.outputCount, a: memory.outputs,
+        lda: memory.outputCount, b: prepared + group * memory.matrix, ldb: memory.outputCount,
+        c: memory.rows, ldc: memory.depth)
+      kernels.row2im(shape, block, group, dx, memory.rows)
     }
   }
 
-  private var groupWeights: Int { shape.groupOutputs * shape.depth }
-
-  /// The columns of a block: made in scratch, or the input itself where it is pointwise.
-  private func columns(
-    of x: UnsafePointer<Float>, _ group: Int, _ block: cnn_conv_block, in scratch: UnsafeMutablePointer<Float>
-  ) -> (pointer: UnsafePointer<Float>, stride: Int) {
-    let input = x + group * shape.groupInputs * shape.inputStride
-    if shape.isPointwise { return (input, shape.inputStride) }
-    let kernels = cnn_im2col_kernels_for(isa.kernelTable).pointee
-    withUnsafePointer(to: shape) { shape in
-      withUnsafePointer(to: block) { kernels.im2col(shape, $0, shape.pointee.groupInputs, input, scratch) }
-    }
-    return (UnsafePointer(scratch), block.images * block.rows * shape.ow)
+  /// Scratch as the products of a block see it, and their extents.
+  private struct Memory {
+    let gradients: UnsafeMutablePointer<Float>
+    let rows: UnsafeMutablePointer<Float>
+    let outputs: UnsafeMutablePointer<Float>
+    let positions: Int
+    let depth: Int
+    let outputCount: Int
+    let isFirst: Bool
+    var matrix: Int { depth * outputCount }
   }
 
-  /// Calls `body` with each block, its first position and their number.
-  private func forEachBlock(_ body: (cnn_conv_block, _ first: Int, _ positions: Int) -> Void) {
-    for image in stride(from: 0, to: shape.n, by: blocks.images) {
-      let images = min(blocks.images, shape.n - image)
+  /// Calls `body` with each block and group.
+  private func forEachBlock(
+    _ scratch: UnsafeMutablePointer<Float>,
+    _ body: (UnsafePointer<ConvolutionShape>, UnsafePointer<cnn_conv_block>, _ group: Int, Memory) -> Void
+  ) {
+    let end = shape.first + shape.images
+    for image in stride(from: shape.first, to: end, by: blocks.images) {
       for row in stride(from: 0, to: shape.oh, by: blocks.rows) {
-        let rows = min(blocks.rows, shape.oh - row)
-        body(
-          cnn_conv_block(first_image: image, images: images, first_row: row, rows: rows),
-          image * shape.outputArea + row * shape.ow, images * rows * shape.ow)
+        let block = cnn_conv_block(
+          first_image: image, images: min(blocks.images, end - image), first_row: row,
+          rows: min(blocks.rows, shape.oh - row))
+        let memory = Memory(
+          gradients: scratch, rows: scratch + preparedCount,
+          outputs: scratch + preparedCount + blocks.mostPositions * shape.depth,
+          positions: block.images * block.rows * shape.ow, depth: shape.depth,
+          outputCount: shape.groupOutputs, isFirst: image == shape.first && row == 0)
+        withUnsafePointer(to: shape) { shape in
+          withUnsafePointer(to: block) { block in
+            for group in 0..<shape.pointee.groups { body(shape, block, group, memory) }
+          }
+        }
       }
     }
   }
@@ -122,28 +126,23 @@ struct ConvolutionBLAS {
 
 /// How the positions of a microbatch are cut: into whole images, or where those are large into rows of
 /// one image. A function of the layer alone; only the last block depends on the number of images.
-private struct ColumnBlocks {
+private struct PositionBlocks {
   let images: Int
   let rows: Int
   let mostPositions: Int
 
   init(_ shape: ConvolutionShape) {
-    if shape.isPointwise {
-      (images, rows) = (shape.n, shape.oh)
-    } else {
-      let wanted = min(max(Self.positions.lowerBound, Self.floats / shape.depth), Self.positions.upperBound)
-      images = max(1, wanted / shape.outputArea)
-      // Rows in nearly equal parts.
-      let parts = images > 1 ? 1 : (shape.outputArea + wanted - 1) / wanted
-      rows = (shape.oh + parts - 1) / parts
-    }
-    mostPositions = min(images, shape.n) * rows * shape.ow
+    let wanted = min(max(Self.positions.lowerBound, Self.floats / shape.depth), Self.positions.upperBound)
+    images = max(1, wanted / shape.outputArea)
+    // Rows in nearly equal parts.
+    let parts = images > 1 ? 1 : (shape.outputArea + wanted - 1) / wanted
+    rows = (shape.oh + parts - 1) / parts
+    mostPositions = min(images, shape.images) * rows * shape.ow
   }
 
-  /// Floats of col in a block: half of an L2 cache of 1 MB.
+  /// Floats of rows in a block: half of an L2 cache of 1 MB.
   private static let floats = 128 * 1024
-  /// With fewer positions the products are too thin (512 → 512 channels on 4×4, 128 instead of 256:
-  /// 79 instead of 91 GFLOP/s). With more, those of few input channels leave OpenBLAS's path for small
-  /// products (3 → 32 channels, 64×64, weight gradient: 33 at 4096 positions, 80 at 1024).
+  /// With fewer positions the products are too thin, with more those of few input channels leave
+  /// OpenBLAS's path for small products.
   private static let positions = 256...1024
 }

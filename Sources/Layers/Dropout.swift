@@ -24,7 +24,7 @@ package struct Dropout: Layer {
 
   package func outputShape(of inputs: [FeatureShape]) -> FeatureShape { inputs[0] }
 
-  package func memory(for inputs: [FeatureShape], images: Int) -> MemoryNeeds {
+  package func memory(for inputs: [FeatureShape], images: Int, kernels: InstructionSet) -> MemoryNeeds {
     var needs = MemoryNeeds()
     needs.worksInPlace = true
     return needs
@@ -33,29 +33,30 @@ package struct Dropout: Layer {
   package func forward(_ pass: borrowing ForwardPass) {
     switch pass.mode {
     case .training:
-      apply(to: pass.inputs[0], pass.output, pass.outputShape, pass.images, pass.place, pass.kernels)
+      apply(to: pass.inputs[0], pass.output, pass.outputShape, pass.wave, pass.kernels)
     case .inference:
       guard UnsafePointer(pass.output) != pass.inputs[0] else { return }
-      pass.output.update(from: pass.inputs[0], count: pass.images * pass.outputShape.count)
+      pass.output.update(from: pass.inputs[0], count: pass.wave.images * pass.outputShape.blockedCount)
     }
   }
 
   /// `dx = dy · m / (1 − p)`.
-  package func backward(_ pass: borrowing BackwardPass) {
+  package func backwardData(_ pass: borrowing BackwardPass) {
     guard let dx = pass.inputGradients[0] else { return }
-    apply(to: pass.outputGradient, dx, pass.outputShape, pass.images, pass.place, pass.kernels)
+    apply(to: pass.outputGradient, dx, pass.outputShape, pass.wave, pass.kernels)
   }
 
   private func apply(
-    to x: UnsafePointer<Float>, _ y: UnsafeMutablePointer<Float>, _ feature: FeatureShape, _ images: Int,
-    _ place: BatchPlace, _ kernels: InstructionSet
+    to x: UnsafePointer<Float>, _ y: UnsafeMutablePointer<Float>, _ feature: FeatureShape, _ wave: Wave,
+    _ kernels: InstructionSet
   ) {
-    var stream =
-      RandomStream(
-        seed: place.seed, purpose: .dropout(layer: number), epoch: place.epoch, position: place.firstPosition
-      ).philox
-    var shape = cnn_dropout_shape(
-      channels: feature.channels, images: images, area: feature.area, probability: probability)
-    cnn_dropout_kernels_for(kernels.kernelTable).pointee.apply(y, x, &stream, &shape)
+    let apply = cnn_dropout_kernels_for(kernels.kernelTable).pointee.apply
+    for (microbatch, place) in wave.places.enumerated() {
+      let images = RandomStream(
+        seed: place.seed, purpose: .dropout(layer: number), epoch: place.epoch, position: place.firstPosition)
+      var stream = images.philox
+      var shape = cnn_blocked(feature, wave, microbatch: microbatch)
+      apply?(y, x, &stream, probability, &shape)
+    }
   }
 }

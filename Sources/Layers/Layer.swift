@@ -15,6 +15,10 @@ package struct FeatureShape: Hashable, Sendable, CustomStringConvertible {
 
   package var area: Int { height * width }
   package var count: Int { channels * area }
+  /// Blocks of 16 channels, the last perhaps not full.
+  package var blocks: Int { (channels + 15) / 16 }
+  /// Floats of an image as it lies in memory: channels in blocks of 16.
+  package var blockedCount: Int { blocks * 16 * area }
   package var description: String { "(\(channels), \(height), \(width))" }
 }
 
@@ -23,12 +27,17 @@ package struct ArrayDeclaration: Sendable {
   package let name: String
   package let shape: Shape
   package let role: FlatLayout.Role
+  package let storage: ArrayStorage
   package let initialisation: Initialisation
 
-  package init(_ name: String, _ shape: Shape, _ role: FlatLayout.Role, _ initialisation: Initialisation) {
+  package init(
+    _ name: String, _ shape: Shape, _ role: FlatLayout.Role, _ storage: ArrayStorage = .plain,
+    _ initialisation: Initialisation
+  ) {
     self.name = name
     self.shape = shape
     self.role = role
+    self.storage = storage
     self.initialisation = initialisation
   }
 }
@@ -38,8 +47,10 @@ package struct MemoryNeeds: Sendable, Equatable {
   /// Floats per image that forward writes and backward reads (beside input and output).
   package var savedPerImage = 0
   /// Floats per microbatch that forward writes and backward reads (batch statistics, say).
-  package var savedFixed = 0
-  /// Floats of scratch, dead when a call returns, for a microbatch of the greatest size.
+  package var savedPerMicrobatch = 0
+  /// Floats made ready from the parameters once a step, before forward, and shared by all lanes.
+  package var prepared = 0
+  /// Floats of scratch, dead when a call returns, for a wave of the greatest size.
   package var scratch = 0
   /// Whether backward reads the inputs, the output.
   package var backwardReadsInput = false
@@ -66,89 +77,107 @@ package struct BatchPlace: Sendable {
   }
 }
 
-/// What forward works on: one microbatch at one layer. All activations are channel-major,
-/// (C, N, H, W): the N images of a channel lie side by side, so a convolution is one matrix product
-/// for many images and a channel's statistics are sums over one contiguous run.
+/// The images that a lane advances together: its microbatches, side by side in memory.
+package struct Wave: Sendable {
+  /// The images of each microbatch, one run after another from 0.
+  package var microbatches: [Range<Int>]
+  package var places: [BatchPlace]
+
+  package init(microbatches: [Range<Int>], places: [BatchPlace]) {
+    precondition(
+      microbatches.count == places.count && !microbatches.isEmpty,
+      "a wave expects a place for each microbatch, got \(places.count) for \(microbatches.count)")
+    self.microbatches = microbatches
+    self.places = places
+  }
+
+  /// N of all activations.
+  package var images: Int { microbatches[microbatches.count - 1].upperBound }
+}
+
+/// What forward works on: a wave at one layer.
+///
+/// Activations are blocked by channels, (C/16, N, H, W, 16): 16 channels of a pixel fill a vector, the
+/// images of a wave lie side by side, and a vector of F features is (F/16, N, 16). Lanes of channels
+/// that don't exist hold zeros. Only the images themselves are planar, (C, N, H, W).
 package struct ForwardPass {
-  package var images: Int
+  package var wave: Wave
   package var mode: Mode
-  package var place: BatchPlace
   package var kernels: InstructionSet
   package var inputShapes: [FeatureShape]
   package var outputShape: FeatureShape
-  /// Each (C, N, H, W).
   package var inputs: [UnsafePointer<Float>]
+  /// Whether input 0 is the network's images, planar. Only where `Layer.readsImages`.
+  package var inputIsPlanar: Bool
   /// Overwritten.
   package var output: UnsafeMutablePointer<Float>
   /// The layer's arrays in the order of `Layer.parameters` and `Layer.statistics`.
   package var parameters: [UnsafePointer<Float>]
   package var statistics: [UnsafePointer<Float>]
-  /// Training: what the running statistics are to be updated with, of this microbatch (for batch
-  /// norm: mean, unbiased variance), in the order of `Layer.statistics`. Overwritten.
-  package var batchStatistics: [UnsafeMutablePointer<Float>]
+  /// What `Layer.prepare` made of the parameters.
+  package var prepared: UnsafePointer<Float>
   package var saved: UnsafeMutablePointer<Float>
   package var scratch: UnsafeMutablePointer<Float>
 
   package init(
-    images: Int, mode: Mode, place: BatchPlace, kernels: InstructionSet, inputShapes: [FeatureShape],
-    outputShape: FeatureShape, inputs: [UnsafePointer<Float>], output: UnsafeMutablePointer<Float>,
-    parameters: [UnsafePointer<Float>], statistics: [UnsafePointer<Float>],
-    batchStatistics: [UnsafeMutablePointer<Float>], saved: UnsafeMutablePointer<Float>,
-    scratch: UnsafeMutablePointer<Float>
+    wave: Wave, mode: Mode, kernels: InstructionSet, inputShapes: [FeatureShape], outputShape: FeatureShape,
+    inputs: [UnsafePointer<Float>], inputIsPlanar: Bool, output: UnsafeMutablePointer<Float>,
+    parameters: [UnsafePointer<Float>], statistics: [UnsafePointer<Float>], prepared: UnsafePointer<Float>,
+    saved: UnsafeMutablePointer<Float>, scratch: UnsafeMutablePointer<Float>
   ) {
-    self.images = images
+    self.wave = wave
     self.mode = mode
-    self.place = place
     self.kernels = kernels
     self.inputShapes = inputShapes
     self.outputShape = outputShape
     self.inputs = inputs
+    self.inputIsPlanar = inputIsPlanar
     self.output = output
     self.parameters = parameters
     self.statistics = statistics
-    self.batchStatistics = batchStatistics
+    self.prepared = prepared
     self.saved = saved
     self.scratch = scratch
   }
 }
 
-/// What backward works on. Gradients are overwritten, not accumulated, unless said otherwise.
+/// What backward works on.
 package struct BackwardPass {
-  package var images: Int
-  package var place: BatchPlace
+  package var wave: Wave
   package var kernels: InstructionSet
   package var inputShapes: [FeatureShape]
   package var outputShape: FeatureShape
   package var inputs: [UnsafePointer<Float>]
+  package var inputIsPlanar: Bool
   package var output: UnsafePointer<Float>
   package var parameters: [UnsafePointer<Float>]
-  /// (C, N, H, W) of the output.
+  package var prepared: UnsafePointer<Float>
+  /// Of the output, blocked as the output is.
   package var outputGradient: UnsafePointer<Float>
   /// One for each input; nil where nobody needs it (the images themselves). Overwritten.
   package var inputGradients: [UnsafeMutablePointer<Float>?]
-  /// In the order of `Layer.parameters`. Overwritten.
-  package var parameterGradients: [UnsafeMutablePointer<Float>]
-  package var saved: UnsafePointer<Float>
+  /// What forward wrote; `backwardParameters` may leave something in it for `backwardData`.
+  package var saved: UnsafeMutablePointer<Float>
   package var scratch: UnsafeMutablePointer<Float>
 
   package init(
-    images: Int, place: BatchPlace, kernels: InstructionSet, inputShapes: [FeatureShape],
-    outputShape: FeatureShape, inputs: [UnsafePointer<Float>], output: UnsafePointer<Float>,
-    parameters: [UnsafePointer<Float>], outputGradient: UnsafePointer<Float>,
-    inputGradients: [UnsafeMutablePointer<Float>?], parameterGradients: [UnsafeMutablePointer<Float>],
-    saved: UnsafePointer<Float>, scratch: UnsafeMutablePointer<Float>
+    wave: Wave, kernels: InstructionSet, inputShapes: [FeatureShape], outputShape: FeatureShape,
+    inputs: [UnsafePointer<Float>], inputIsPlanar: Bool, output: UnsafePointer<Float>,
+    parameters: [UnsafePointer<Float>], prepared: UnsafePointer<Float>, outputGradient: UnsafePointer<Float>,
+    inputGradients: [UnsafeMutablePointer<Float>?], saved: UnsafeMutablePointer<Float>,
+    scratch: UnsafeMutablePointer<Float>
   ) {
-    self.images = images
-    self.place = place
+    self.wave = wave
     self.kernels = kernels
     self.inputShapes = inputShapes
     self.outputShape = outputShape
     self.inputs = inputs
+    self.inputIsPlanar = inputIsPlanar
     self.output = output
     self.parameters = parameters
+    self.prepared = prepared
     self.outputGradient = outputGradient
     self.inputGradients = inputGradients
-    self.parameterGradients = parameterGradients
     self.saved = saved
     self.scratch = scratch
   }
@@ -156,6 +185,10 @@ package struct BackwardPass {
 
 /// One operator of a network: hyper-parameters, shape rule, parameters, forward and backward. A layer
 /// holds no activations: those belong to the lane that runs it.
+///
+/// A lane calls `forward` once a wave, then `batchStatistics` for each microbatch; on the way back
+/// `backwardParameters` for each microbatch, since their gradients are leaves of the reduction tree,
+/// then `backwardData` once a wave.
 package protocol Layer: Sendable {
   /// The name of the layer's class in PyTorch: `Conv2d`, `BatchNorm2d`, …
   var kind: String { get }
@@ -163,12 +196,19 @@ package protocol Layer: Sendable {
   /// How many inputs it takes; nil for any number of at least one.
   var inputCount: Int? { get }
 
+  /// Whether it can read the network's images, planar (C, N, H, W), as input 0; otherwise they are
+  /// blocked before it.
+  func readsImages(_ shape: FeatureShape) -> Bool
+
   /// The shape rule. Throws `LayerError` where the inputs don't fit the hyper-parameters.
   func outputShape(of inputs: [FeatureShape]) throws(LayerError) -> FeatureShape
 
   func parameters(for inputs: [FeatureShape]) -> [ArrayDeclaration]
   func statistics(for inputs: [FeatureShape]) -> [ArrayDeclaration]
-  func memory(for inputs: [FeatureShape], images: Int) -> MemoryNeeds
+  /// - Parameters:
+  ///   - images: the most of a wave.
+  ///   - kernels: those that will run.
+  func memory(for inputs: [FeatureShape], images: Int, kernels: InstructionSet) -> MemoryNeeds
 
   /// The fewest images that a microbatch may have in training.
   func smallestMicrobatch(for inputs: [FeatureShape]) -> Int
@@ -176,16 +216,53 @@ package protocol Layer: Sendable {
   /// Multiply-adds of a forward pass, per image.
   func multiplyAdds(for inputs: [FeatureShape]) -> Int
 
+  /// What the kernels are called that compute forward, backward data and backward weights, where there is
+  /// a choice; otherwise empty.
+  func algorithms(for inputs: [FeatureShape], kernels: InstructionSet) -> [String]
+
+  /// Makes weights ready (packed, transformed) once a step. Overwrites `prepared`.
+  func prepare(
+    _ prepared: UnsafeMutablePointer<Float>, parameters: [UnsafePointer<Float>], inputs: [FeatureShape],
+    kernels: InstructionSet)
+
   func forward(_ pass: borrowing ForwardPass)
-  func backward(_ pass: borrowing BackwardPass)
+
+  /// After a forward pass in training: what the running statistics are to be updated with, of one
+  /// microbatch (for batch norm: mean, unbiased variance), in the order of `statistics`. Overwrites.
+  func batchStatistics(
+    _ pass: borrowing ForwardPass, microbatch: Int, into statistics: [UnsafeMutablePointer<Float>])
+
+  /// The gradients of one microbatch in the order of `parameters`, padding included. Overwrites.
+  /// Called for layers with parameters only.
+  func backwardParameters(
+    _ pass: borrowing BackwardPass, microbatch: Int, gradients: [UnsafeMutablePointer<Float>])
+
+  /// The gradients of the inputs, of the whole wave.
+  func backwardData(_ pass: borrowing BackwardPass)
 }
 
 extension Layer {
   package var inputCount: Int? { 1 }
+  package func readsImages(_ shape: FeatureShape) -> Bool { false }
   package func parameters(for inputs: [FeatureShape]) -> [ArrayDeclaration] { [] }
   package func statistics(for inputs: [FeatureShape]) -> [ArrayDeclaration] { [] }
   package func smallestMicrobatch(for inputs: [FeatureShape]) -> Int { 1 }
   package func multiplyAdds(for inputs: [FeatureShape]) -> Int { 0 }
+  package func algorithms(for inputs: [FeatureShape], kernels: InstructionSet) -> [String] { [] }
+  package func prepare(
+    _ prepared: UnsafeMutablePointer<Float>, parameters: [UnsafePointer<Float>], inputs: [FeatureShape],
+    kernels: InstructionSet
+  ) {}
+  package func batchStatistics(
+    _ pass: borrowing ForwardPass, microbatch: Int, into statistics: [UnsafeMutablePointer<Float>]
+  ) {
+    precondition(statistics.isEmpty, "\(kind) keeps no statistics")
+  }
+  package func backwardParameters(
+    _ pass: borrowing BackwardPass, microbatch: Int, gradients: [UnsafeMutablePointer<Float>]
+  ) {
+    precondition(gradients.isEmpty, "\(kind) has no parameters")
+  }
 }
 
 /// Hyper-parameters and inputs that don't go together.

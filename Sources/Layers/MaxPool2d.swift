@@ -1,8 +1,9 @@
 import CKernels
+import Tensors
 
-/// `y[c,n,i,j] = max over a, b of x[c, n, i·s + a·d − p, j·s + b·d − p]` for a, b inside the window and
+/// `y[n,c,i,j] = max over a, b of x[n, c, i·s + a·d − p, j·s + b·d − p]` for a, b inside the window and
 /// the input. Of equal values the first in row order wins the gradient; a NaN wins over all.
-package struct MaxPool2d: Layer {
+package struct MaxPool2d: Layer, Equatable {
   package let window: PoolingWindow
 
   /// Stride defaults to the kernel.
@@ -25,26 +26,24 @@ package struct MaxPool2d: Layer {
   }
 
   /// Saved: the winner of each window, sixteen bits.
-  package func memory(for inputs: [FeatureShape], images: Int) -> MemoryNeeds {
+  package func memory(for inputs: [FeatureShape], images: Int, kernels: InstructionSet) -> MemoryNeeds {
     var needs = MemoryNeeds()
     guard let output = try? outputShape(of: inputs) else { return needs }
-    needs.savedPerImage = (output.count + 1) / 2
-    var shape = window.shape(inputs[0], output, images: images)
-    needs.scratch = cnn_pooling_scratch(&shape)
+    needs.savedPerImage = output.blockedCount / 2
     return needs
   }
 
   package func forward(_ pass: borrowing ForwardPass) {
-    var shape = window.shape(pass.inputShapes[0], pass.outputShape, images: pass.images)
+    var shape = window.shape(pass.inputShapes[0], pass.outputShape, images: pass.wave.images)
     let winner = pass.mode == .training ? UnsafeMutableRawPointer(pass.saved) : nil
     cnn_pooling_kernels_for(pass.kernels.kernelTable).pointee.max_forward(
-      pass.output, winner?.assumingMemoryBound(to: UInt16.self), pass.inputs[0], &shape, pass.scratch)
+      pass.output, winner?.assumingMemoryBound(to: UInt16.self), pass.inputs[0], &shape)
   }
 
   /// `dx` at each element is the sum of dy over the windows that it won.
-  package func backward(_ pass: borrowing BackwardPass) {
+  package func backwardData(_ pass: borrowing BackwardPass) {
     guard let dx = pass.inputGradients[0] else { return }
-    var shape = window.shape(pass.inputShapes[0], pass.outputShape, images: pass.images)
+    var shape = window.shape(pass.inputShapes[0], pass.outputShape, images: pass.wave.images)
     cnn_pooling_kernels_for(pass.kernels.kernelTable).pointee.max_backward(
       dx, pass.outputGradient, UnsafeRawPointer(pass.saved).assumingMemoryBound(to: UInt16.self), &shape)
   }

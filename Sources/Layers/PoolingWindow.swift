@@ -64,7 +64,7 @@ package struct PoolingWindow: Hashable, Sendable {
     -> cnn_pooling_shape
   {
     cnn_pooling_shape(
-      planes: input.channels * images, ih: input.height, iw: input.width, oh: output.height, ow: output.width,
+      planes: input.blocks * images, ih: input.height, iw: input.width, oh: output.height, ow: output.width,
       kh: kernel.height, kw: kernel.width, sh: stride.height, sw: stride.width, ph: padding.height,
       pw: padding.width, dh: dilation.height, dw: dilation.width, count_include_pad: countIncludePad)
   }

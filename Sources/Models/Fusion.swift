@@ -1,48 +1,87 @@
 import Layers
 
 extension Network {
-  /// The same network with each ReLU drawn into the batch norm or sum before it, where nothing else
-  /// reads what lies between. Names, parameters and bits stay; a pass over memory is saved.
-  package func fused() -> Network {
-    let consumers = consumers
-    var replaced: [Int: Int] = [:]
-    var layers = nodes.map(\.layer)
-    for (index, node) in nodes.enumerated() where node.layer is ReLU {
-      guard case .node(let source)? = node.inputs.first, consumers[source].count == 1,
-        let fused = Self.activated(layers[source])
-      else { continue }
-      layers[source] = fused
-      replaced[index] = source
-    }
-    var position: [Int: Int] = [:]
-    var parts:
-      [(name: String, layer: any Layer, inputs: [Source], inputShapes: [FeatureShape], shape: FeatureShape)] =
-        []
-    for (index, node) in nodes.enumerated() {
-      if let source = replaced[index] {
-        position[index] = position[source]
-        continue
+  /// The same network as it is run: ReLUs drawn into the layer before them, no Flatten before linear
+  /// layers, images read as they come. Names and parameters stay.
+  package func fused() -> Network { withActivationsFused().withoutFlatten().readingPlanarImages() }
+
+  /// The same network with what follows batch norms and sums drawn into them, where nothing else reads
+  /// what lies between. Names, parameters and their order stay; passes over memory are saved.
+  func withActivationsFused() -> Network { drawingReLU().drawingSums().drawingPools() }
+
+  /// Batch norm or sum, and the ReLU behind it.
+  private func drawingReLU() -> Network {
+    drawing { layer, next, _ in
+      guard next is ReLU else { return nil }
+      switch layer {
+      case var layer as BatchNorm2d where layer.following == .nothing:
+        layer.following = .relu
+        return layer
+      case var layer as Add where layer.activation == nil:
+        layer.activation = .relu
+        return layer
+      default: return nil
       }
-      position[index] = parts.count
-      let inputs = node.inputs.map { source -> Source in
-        guard case .node(let old) = source, let new = position[old] else { return source }
-        return .node(new)
-      }
-      parts.append((node.name, layers[index], inputs, node.inputShapes, node.shape))
     }
-    return Network(input: input, layers: parts)
   }
 
-  /// The layer with a ReLU behind it, where it can do both in one pass and has none yet.
-  private static func activated(_ layer: any Layer) -> (any Layer)? {
-    switch layer {
-    case var layer as BatchNorm2d where layer.activation == nil:
-      layer.activation = .relu
+  /// Batch norm, ReLU and max pooling over 2×2.
+  private func drawingPools() -> Network {
+    let halving = MaxPool2d(kernel: 2)
+    return drawing { layer, next, shape in
+      guard var layer = layer as? BatchNorm2d, layer.following == .relu, let pool = next as? MaxPool2d,
+        pool == halving, shape.height > 1, shape.width > 1
+      else { return nil }
+      layer.following = .reluThenMaxPool
       return layer
-    case var layer as Add where layer.activation == nil:
-      layer.activation = .relu
-      return layer
-    default: return nil
+    }
+  }
+
+  /// Draws layers into the only layer that they read, as `fuse` says: the layer, what reads its output, and
+  /// the output's shape. Where a layer ran before, both do now.
+  private func drawing(
+    _ fuse: (_ layer: any Layer, _ next: any Layer, _ shape: FeatureShape) -> (any Layer)?
+  ) -> Network {
+    let consumers = consumers
+    var layers = nodes.map(\.layer)
+    var removed: [Int: Source] = [:]
+    for (index, node) in nodes.enumerated() where node.inputs.count == 1 {
+      guard case .node(let source) = node.inputs[0], consumers[source].count == 1, removed[source] == nil,
+        let fused = fuse(layers[source], node.layer, nodes[source].shape)
+      else { continue }
+      layers[source] = fused
+      removed[index] = .node(source)
+    }
+    return replacing(layers, removed: removed)
+  }
+
+  /// Batch norm, the sum with another branch, and ReLU. Of two batch norms that are added the later one
+  /// takes the other's output as its second input: a sum of two has the same bits either way.
+  private func drawingSums() -> Network {
+    let consumers = consumers
+    var layers = nodes.map(\.layer)
+    var (removed, extra): ([Int: Source], [Int: Source]) = ([:], [:])
+    for (index, node) in nodes.enumerated() {
+      guard let add = node.layer as? Add, add.activation == .relu, node.inputs.count == 2,
+        case .node(let later)? = node.inputs.max(by: { $0.order < $1.order }),
+        let residual = node.inputs.first(where: { $0 != .node(later) }), consumers[later] == [index],
+        var norm = layers[later] as? BatchNorm2d, norm.following == .nothing
+      else { continue }
+      norm.following = .addThenReLU
+      layers[later] = norm
+      removed[index] = .node(later)
+      extra[later] = residual
+    }
+    return replacing(layers, removed: removed, extraInputs: extra)
+  }
+}
+
+extension Network.Source {
+  /// When it is there.
+  fileprivate var order: Int {
+    switch self {
+    case .image: -1
+    case .node(let index): index
     }
   }
 }

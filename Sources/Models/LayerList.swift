@@ -65,7 +65,8 @@ package enum LayerList {
         outputChannels: channels, kernel: kernel, stride: stride,
         padding: padding.map { .explicit($0) } ?? .same,
         dilation: dilation, groups: try arguments.integer("groups", default: 1),
-        bias: try arguments.flag("bias", default: true), initialisation: initialisation)
+        bias: try arguments.flag("bias", default: true), initialisation: initialisation,
+        algorithm: try algorithm(&arguments))
     case "batch_norm2d":
       return BatchNorm2d(
         epsilon: Float(try arguments.number("epsilon", default: 1e-5)),
@@ -102,6 +103,15 @@ package enum LayerList {
       throw NetworkError(
         "no layer is named \"\(arguments.kind)\"; there are \(kinds.joined(separator: ", "))")
     }
+  }
+
+  private static func algorithm(_ arguments: inout LayerArguments) throws(NetworkError) -> ConvolutionChoice {
+    guard let name = try arguments.text("algorithm") else { return .auto }
+    guard let choice = ConvolutionChoice(rawValue: name) else {
+      let names = ConvolutionChoice.allCases.map(\.rawValue).joined(separator: ", ")
+      throw NetworkError("conv2d.algorithm expects one of \(names), got \"\(name)\"")
+    }
+    return choice
   }
 
   /// Pooling strides default to the kernel's size.

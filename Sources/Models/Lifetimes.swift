@@ -31,7 +31,7 @@ struct ForwardLifetimes {
         groups[group[shared]].lifetime = old.lowerBound...max(old.upperBound, end)
       } else {
         group.append(groups.count)
-        groups.append(SharedBlock(perImage: node.shape.count, lifetime: index...max(index, end)))
+        groups.append(SharedBlock(perImage: node.shape.blockedCount, lifetime: index...max(index, end)))
       }
     }
   }
@@ -47,6 +47,30 @@ struct ForwardLifetimes {
       return nil
     }
     return source
+  }
+}
+
+/// How long the images are needed, as they come and in blocks; nil where nobody reads them so. They lie
+/// there before the first node runs.
+struct ImageLifetimes {
+  private(set) var planar: ClosedRange<Int>?
+  private(set) var blocked: ClosedRange<Int>?
+
+  init(_ network: Network, needs: [MemoryNeeds], mode: Mode) {
+    let nodes = network.nodes
+    for (index, node) in nodes.enumerated() {
+      for position in node.inputs.indices where node.inputs[position] == .image {
+        let reads = mode == .training && needs[index].backwardReadsInput
+        let end = reads ? 2 * nodes.count - index : index
+        if network.readsPlanarImages(node, position: position) {
+          planar = 0...max(end, planar?.upperBound ?? 0)
+        } else {
+          blocked = 0...max(end, blocked?.upperBound ?? 0)
+        }
+      }
+    }
+    // What is blocked is gathered first.
+    if blocked != nil && planar == nil { planar = 0...0 }
   }
 }
 
@@ -72,7 +96,7 @@ struct BackwardLifetimes {
     var begun = Array(repeating: false, count: nodes.count)
     if let last = nodes.indices.last {
       group[last] = 0
-      groups.append(SharedBlock(perImage: nodes[last].shape.count, lifetime: nodes.count...time(last)))
+      groups.append(SharedBlock(perImage: nodes[last].shape.blockedCount, lifetime: nodes.count...time(last)))
       begun[last] = true
     }
     for index in nodes.indices.reversed() {
@@ -82,7 +106,7 @@ struct BackwardLifetimes {
           continue
         }
         if begun[source] {
-          edges[index].append(.added(perImage: nodes[source].shape.count, time: time(index)))
+          edges[index].append(.added(perImage: nodes[source].shape.blockedCount, time: time(index)))
           continue
         }
         begun[source] = true
@@ -95,7 +119,7 @@ struct BackwardLifetimes {
         } else {
           group[source] = groups.count
           groups.append(
-            SharedBlock(perImage: nodes[source].shape.count, lifetime: time(index)...time(source)))
+            SharedBlock(perImage: nodes[source].shape.blockedCount, lifetime: time(index)...time(source)))
         }
       }
     }

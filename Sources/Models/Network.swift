@@ -20,13 +20,13 @@ package struct Network: Sendable {
     package let parameters: [FlatLayout.Entry]
     package let statistics: [FlatLayout.Entry]
 
-    /// The part of the flat buffers that the parameters fill, padding between them included.
+    /// The part of the flat buffers that the parameters fill, padding to whole vectors included.
     package var parameterRange: Range<Int> { Self.hull(of: parameters) }
     package var statisticsRange: Range<Int> { Self.hull(of: statistics) }
 
     private static func hull(of entries: [FlatLayout.Entry]) -> Range<Int> {
       guard let first = entries.first, let last = entries.last else { return 0..<0 }
-      return first.offset..<last.range.upperBound
+      return first.offset..<((last.range.upperBound + 15) / 16 * 16)
     }
   }
 
@@ -56,25 +56,24 @@ package struct Network: Sendable {
     return consumers
   }
 
+  /// A node to be, before its arrays are laid out.
+  typealias Part = (
+    name: String, layer: any Layer, inputs: [Source], inputShapes: [FeatureShape], shape: FeatureShape
+  )
+
   /// Assembles the graph; `layers` come in forward order.
-  init(
-    input: FeatureShape,
-    layers: [(
-      name: String, layer: any Layer, inputs: [Source], inputShapes: [FeatureShape], shape: FeatureShape
-    )]
-  ) {
-    typealias Declared = (name: String, shape: Shape, role: FlatLayout.Role)
-    var parameters: [Declared] = []
-    var statistics: [Declared] = []
+  init(input: FeatureShape, layers: [Part]) {
+    var parameters: [FlatLayout.Declaration] = []
+    var statistics: [FlatLayout.Declaration] = []
     var initialisations: [Initialisation] = []
     var statisticsInitialisations: [Initialisation] = []
     for (name, layer, _, inputShapes, _) in layers {
       for array in layer.parameters(for: inputShapes) {
-        parameters.append(("\(name).\(array.name)", array.shape, array.role))
+        parameters.append(.init("\(name).\(array.name)", array.shape, array.role, array.storage))
         initialisations.append(array.initialisation)
       }
       for array in layer.statistics(for: inputShapes) {
-        statistics.append(("\(name).\(array.name)", array.shape, array.role))
+        statistics.append(.init("\(name).\(array.name)", array.shape, array.role, array.storage))
         statisticsInitialisations.append(array.initialisation)
       }
     }
@@ -98,12 +97,46 @@ package struct Network: Sendable {
     }
   }
 
+  /// Whether a node reads the network's images, input `position`, planar as they come.
+  func readsPlanarImages(_ node: Node, position: Int) -> Bool {
+    position == 0 && node.inputs[position] == .image && node.layer.readsImages(input)
+  }
+
+  /// The same graph with other layers, some with one more input; whoever read a removed node reads what is
+  /// named in its place.
+  func replacing(
+    _ layers: [any Layer], removed: [Int: Source] = [:], extraInputs: [Int: Source] = [:]
+  ) -> Network {
+    var position: [Int: Int] = [:]
+    var parts: [Part] = []
+    for (index, node) in nodes.enumerated() {
+      if case .node(let source)? = removed[index] {
+        position[index] = position[source]
+        continue
+      }
+      position[index] = parts.count
+      let inputs = (node.inputs + [extraInputs[index]].compactMap(\.self)).map { source -> Source in
+        guard case .node(let old) = source, let new = position[old] else { return source }
+        return .node(new)
+      }
+      let inputShapes = inputs.map { source -> FeatureShape in
+        guard case .node(let index) = source else { return input }
+        return parts[index].shape
+      }
+      guard let shape = try? layers[index].outputShape(of: inputShapes) else {
+        preconditionFailure("\(node.name) can't become \(layers[index]), which refuses \(inputShapes)")
+      }
+      parts.append((node.name, layers[index], inputs, inputShapes, shape))
+    }
+    return Network(input: input, layers: parts)
+  }
+
   /// The first values of parameters and running statistics, a function of the seed alone.
   package func initialValues(seed: UInt64) -> FloatBuffer {
     let values = FloatBuffer(count: layout.extent)
     for (number, (entry, initialisation)) in zip(layout.entries, initialisations).enumerated() {
       let array = initialisation.values(count: entry.shape.count, seed: seed, array: number)
-      (values.pointer + entry.offset).update(from: array, count: array.count)
+      entry.fill(values.pointer, with: array)
     }
     return values
   }

@@ -2,14 +2,10 @@ import Layers
 
 /// Adds layers one after another and checks each against the shapes that reach it.
 package struct NetworkBuilder {
-  private typealias Part = (
-    name: String, layer: any Layer, inputs: [Network.Source], inputShapes: [FeatureShape], shape: FeatureShape
-  )
-
   package let input: FeatureShape
   /// What the last layer gives: the default input of the next.
   package private(set) var last = Network.Source.image
-  private var parts: [Part] = []
+  private var parts: [Network.Part] = []
   private var names: [String: Int] = [:]
 
   package init(input: FeatureShape) { self.input = input }

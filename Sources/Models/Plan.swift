@@ -1,8 +1,8 @@
 import Layers
 import Tensors
 
-/// A network compiled for microbatches of at most `images` images: where every activation, saved
-/// value and gradient lies in the arena of a microbatch. Laid out once; nothing is allocated in a step.
+/// A network compiled for waves of at most `images` images: where every activation, saved value and
+/// gradient lies in the arena of a lane. Laid out once; nothing is allocated in a step.
 ///
 /// Time runs over the operators: forward of node i at i, the loss at K, backward of node i at 2K − i,
 /// for K nodes. Whatever is not needed at the same time may share memory.
@@ -18,29 +18,46 @@ package struct Plan: Sendable {
   }
 
   package let network: Network
+  /// The most images and microbatches of a wave.
   package let images: Int
+  package let microbatches: Int
   package let mode: Mode
+  package let kernels: InstructionSet
+  /// Offset in the arena of the wave's images, planar where several microbatches are to be gathered,
+  /// and blocked where a layer wants them so.
+  package let planarImages: Int?
+  package let blockedImages: Int?
   /// Offset in the arena of each node's output, saved values and (training) output gradient.
   package let outputs: [Int]
   package let saved: [Int]
   package let gradients: [Int]
   /// For each node and each of its inputs.
   package let gradientTargets: [[GradientTarget]]
-  /// Floats of one microbatch's arena; floats of scratch, one for a lane.
+  /// Floats of a lane's arena; floats of its scratch.
   package let arenaCount: Int
   package let scratchCount: Int
 
-  package init(_ network: Network, images: Int, mode: Mode) {
+  package init(
+    _ network: Network, images: Int, microbatches: Int = 1, mode: Mode, kernels: InstructionSet
+  ) {
     precondition(images > 0, "a plan expects at least one image, got \(images)")
+    precondition(microbatches > 0, "a plan expects at least one microbatch, got \(microbatches)")
     let nodes = network.nodes
-    let needs = nodes.map { $0.layer.memory(for: $0.inputShapes, images: images) }
+    let needs = nodes.map { $0.layer.memory(for: $0.inputShapes, images: images, kernels: kernels) }
     var planner = ArenaPlanner()
+    let imageLifetimes = ImageLifetimes(network, needs: needs, mode: mode)
+    let planarBlock = imageLifetimes.planar.flatMap { lifetime in
+      microbatches > 1 ? planner.add(count: network.input.count * images, lifetime: lifetime) : nil
+    }
+    let blockedBlock = imageLifetimes.blocked.map {
+      planner.add(count: network.input.blockedCount * images, lifetime: $0)
+    }
     let forward = ForwardLifetimes(network, needs: needs, mode: mode)
     let outputBlocks = forward.groups.map { group in
       planner.add(count: group.perImage * images, lifetime: group.lifetime)
     }
     let savedBlocks = nodes.indices.map { index -> Int in
-      let count = needs[index].savedPerImage * images + needs[index].savedFixed
+      let count = needs[index].savedPerImage * images + needs[index].savedPerMicrobatch * microbatches
       let end = mode == .training ? 2 * nodes.count - index : index
       return planner.add(count: count, lifetime: index...end)
     }
@@ -57,7 +74,11 @@ package struct Plan: Sendable {
 
     self.network = network
     self.images = images
+    self.microbatches = microbatches
     self.mode = mode
+    self.kernels = kernels
+    planarImages = planarBlock.map { offsets[$0] }
+    blockedImages = blockedBlock.map { offsets[$0] }
     outputs = forward.group.map { offsets[outputBlocks[$0]] }
     saved = savedBlocks.map { offsets[$0] }
     let gradients = backward?.group.map { offsets[gradientBlocks[$0]] } ?? []

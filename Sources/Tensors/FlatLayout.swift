@@ -12,12 +12,38 @@ package struct FlatLayout: Sendable {
     package var isStatistic: Bool { self == .runningMean || self == .runningVariance }
   }
 
-  package struct Entry: Sendable {
+  /// An array to lay out.
+  package struct Declaration: Sendable {
     package let name: String
     package let shape: Shape
     package let role: Role
+    package let storage: ArrayStorage
+
+    package init(_ name: String, _ shape: Shape, _ role: Role, _ storage: ArrayStorage = .plain) {
+      self.name = name
+      self.shape = shape
+      self.role = role
+      self.storage = storage
+    }
+  }
+
+  package struct Entry: Sendable {
+    package let name: String
+    /// As PyTorch and files know it.
+    package let shape: Shape
+    package let role: Role
+    package let storage: ArrayStorage
     package let offset: Int
-    package var range: Range<Int> { offset..<(offset + shape.count) }
+    /// Where it lies, with the zeros that its storage pads it with.
+    package var range: Range<Int> { offset..<(offset + storage.count(of: shape)) }
+
+    /// The array of a flat buffer, in the order of `shape`.
+    package func array(in flat: UnsafePointer<Float>) -> [Float] { storage.unpack(flat + offset, shape) }
+
+    /// Overwrites the array in a flat buffer by values in the order of `shape`.
+    package func fill(_ flat: UnsafeMutablePointer<Float>, with values: [Float]) {
+      storage.pack(values, shape, into: flat + offset)
+    }
   }
 
   /// Floats in a chunk.
@@ -31,14 +57,12 @@ package struct FlatLayout: Sendable {
   package let extent: Int
 
   /// Lays out declared arrays one after another, each on a 64-byte border.
-  package init(
-    parameters: [(name: String, shape: Shape, role: Role)],
-    statistics: [(name: String, shape: Shape, role: Role)]
-  ) {
+  package init(parameters: [Declaration], statistics: [Declaration]) {
     var end = 0
-    func place(_ array: (name: String, shape: Shape, role: Role)) -> Entry {
-      let entry = Entry(name: array.name, shape: array.shape, role: array.role, offset: end)
-      end = (end + array.shape.count + 15) / 16 * 16
+    func place(_ array: Declaration) -> Entry {
+      let entry = Entry(
+        name: array.name, shape: array.shape, role: array.role, storage: array.storage, offset: end)
+      end = (entry.range.upperBound + 15) / 16 * 16
       return entry
     }
     func closeChunk() { end = (end + Self.chunk - 1) / Self.chunk * Self.chunk }

@@ -15,7 +15,7 @@ package enum CheckpointArrays {
     let names = classes.map(JSONText.quoted).joined(separator: ",")
     writer.metadata = [("format", "pt"), ("model", model), ("classes", "[\(names)]")]
     for entry in layout.entries {
-      writer.add(entry.name, Tensor(shape: entry.shape, values: Array(values[entry.range])))
+      writer.add(entry.name, entry.tensor(in: values))
       if entry.role == .runningVariance {
         let module = entry.name.split(separator: ".").dropLast().joined(separator: ".")
         writer.add(module.isEmpty ? counter : "\(module).\(counter)", shape: [], [Int64(step)])
@@ -56,8 +56,7 @@ package enum CheckpointArrays {
         array.values.count == layout.extent,
         "\(array.name) expects \(layout.extent) floats, got \(array.values.count)")
       for entry in layout.parameters {
-        writer.add(
-          "\(array.name).\(entry.name)", Tensor(shape: entry.shape, values: Array(array.values[entry.range])))
+        writer.add("\(array.name).\(entry.name)", entry.tensor(in: array.values))
       }
     }
     return writer
@@ -89,6 +88,18 @@ package enum CheckpointArrays {
       throw CheckpointError(
         path: file.path, problem: "\(name) expects shape \(entry.shape), got \(tensor.shape)")
     }
-    values.replaceSubrange(entry.range, with: tensor.values)
+    values.withUnsafeMutableBufferPointer { values in
+      guard let flat = values.baseAddress else { return }
+      entry.fill(flat, with: tensor.values)
+    }
+  }
+}
+
+extension FlatLayout.Entry {
+  /// The array of a flat buffer, as PyTorch knows it.
+  package func tensor(in flat: [Float]) -> Tensor {
+    flat.withUnsafeBufferPointer { flat in
+      Tensor(shape: shape, values: flat.baseAddress.map(array(in:)) ?? [])
+    }
   }
 }

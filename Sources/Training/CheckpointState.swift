@@ -95,15 +95,14 @@ package struct CheckpointError: Error, Equatable, CustomStringConvertible {
   package var description: String { "\(path): \(problem)" }
 }
 
-/// The fingerprint of trained weights: name, shape and bytes of every parameter and running statistic in
-/// the order of the layout. Equal hashes are equal bits.
+/// The fingerprint of trained weights: name, shape and bytes, in PyTorch's order, of every parameter and
+/// running statistic in the order of the layout. Equal hashes are equal bits.
 package enum WeightsHash {
   package static func of(_ values: UnsafePointer<Float>, layout: FlatLayout) -> ContentHash {
     var hasher = ContentHasher()
     for entry in layout.entries {
       hasher.update("\(entry.name) \(entry.shape)\n")
-      hasher.update(
-        UnsafeRawBufferPointer(UnsafeBufferPointer(start: values + entry.offset, count: entry.shape.count)))
+      entry.array(in: values).withUnsafeBytes { hasher.update($0) }
     }
     return hasher.finish()
   }

@@ -59,6 +59,7 @@ package struct Evaluator {
     }
     let prefetcher = pinning?.startingOthers(start) ?? start()
     var done = 0
+    inference.prepare()
     try communicator.together {
       while let step = try prefetcher.next() {
         for probabilities in inference.probabilities(

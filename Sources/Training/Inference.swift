@@ -7,22 +7,29 @@ package final class Inference: @unchecked Sendable {
   package let network: Network
   private let team: ThreadTeam
   private let kernels: InstructionSet
-  private let lanes: [MicrobatchInFlight]
+  private let prepared: PreparedWeights
+  private let lanes: [WaveInFlight]
 
   /// - Parameters:
   ///   - values: parameters and running statistics, as the network's flat layout places them.
+  ///   - prepared: where layers make the values ready; nil for memory of its own.
   ///   - images: the most images of a microbatch.
   package init(
-    _ network: Network, values: FloatBuffer, images: Int, team: ThreadTeam, kernels: InstructionSet
+    _ network: Network, values: FloatBuffer, prepared: PreparedWeights? = nil, images: Int, team: ThreadTeam,
+    kernels: InstructionSet
   ) {
     self.network = network
     self.team = team
     self.kernels = kernels
-    let plan = Plan(network, images: images, mode: .inference)
-    lanes = (0..<team.count).map { _ in
-      MicrobatchInFlight(
-        plan, values: values, scratch: FloatBuffer(count: plan.scratchCount), kernels: kernels)
-    }
+    let plan = Plan(network, images: images, mode: .inference, kernels: kernels)
+    let prepared = prepared ?? PreparedWeights(network, values: values, kernels: kernels)
+    self.prepared = prepared
+    lanes = (0..<team.count).map { _ in WaveInFlight(plan, values: values, prepared: prepared) }
+  }
+
+  /// Makes the values ready. To be called whenever they may have changed, before `probabilities`.
+  package func prepare() {
+    team.run { [prepared, team] lane in prepared.prepare(part: lane, of: team.count) }
   }
 
   /// The class probabilities of each microbatch, (N, K) row by row; the lanes share the microbatches.
@@ -36,11 +43,12 @@ package final class Inference: @unchecked Sendable {
     return rows
   }
 
-  private func predict(_ microbatch: LoadedMicrobatch, on pass: MicrobatchInFlight, into rows: FloatBuffer) {
-    pass.load(microbatch.pixels.pointer, images: microbatch.images, place: microbatch.place)
+  private func predict(_ microbatch: LoadedMicrobatch, on pass: WaveInFlight, into rows: FloatBuffer) {
+    pass.load([microbatch.part])
     for node in network.nodes.indices { pass.forward(node: node) }
     SoftmaxCrossEntropy.probabilities(
-      logits: pass.logits, classes: network.classes, images: microbatch.images, into: rows.pointer,
+      logits: pass.logits, classes: network.classes, n: pass.images, images: 0..<pass.images,
+      into: rows.pointer,
       kernels: kernels)
   }
 }

@@ -18,6 +18,9 @@ package struct LoadedMicrobatch: Sendable {
   }
 
   package var images: Int { labels.count }
+
+  /// As a lane takes it in.
+  package var part: WavePart { WavePart(pixels: pixels.pointer, images: images, place: place) }
 }
 
 /// One thread's share of a rank: it advances its microbatches of a step together, operator by
@@ -25,31 +28,32 @@ package struct LoadedMicrobatch: Sendable {
 /// the layer is done.
 final class Lane: @unchecked Sendable {
   private let network: Network
-  private let inFlight: [MicrobatchInFlight]
+  private let prepared: PreparedWeights
+  /// nil in a lane that never has a microbatch.
+  private let inFlight: WaveInFlight?
   private let slots: GradientSlots
   private let loss: SoftmaxCrossEntropy
-  private let kernels: InstructionSet
   private let reduction: cnn_reduction_kernels
+  /// nil where nobody wants to know.
+  let times: OperatorTimes?
   /// The microbatch, by number in the step, whose loss was not a finite number.
   private(set) var notFinite: Int?
   /// The first layer whose output was not finite in that microbatch.
   private(set) var notFiniteLayer: String?
 
   /// - Parameters:
-  ///   - wave: how many microbatches may be in flight at once.
+  ///   - plan: for the greatest wave of this rank's lanes; nil where none has a microbatch.
   ///   - partials: whole flat buffers, one for each maximal tree node that a step's waves give.
   init(
-    plan: Plan, values: FloatBuffer, wave: Int, partials: [FloatBuffer], stackDepth: Int,
-    loss: SoftmaxCrossEntropy, kernels: InstructionSet
+    network: Network, plan: Plan?, values: FloatBuffer, prepared: PreparedWeights, partials: [FloatBuffer],
+    stackDepth: Int, loss: SoftmaxCrossEntropy, kernels: InstructionSet, timed: Bool
   ) {
-    network = plan.network
-    let scratch = FloatBuffer(count: plan.scratchCount)
-    inFlight = (0..<wave).map { _ in
-      MicrobatchInFlight(plan, values: values, scratch: scratch, kernels: kernels)
-    }
-    slots = GradientSlots(network: plan.network, partials: partials, stackDepth: stackDepth)
+    self.network = network
+    self.prepared = prepared
+    inFlight = plan.map { WaveInFlight($0, values: values, prepared: prepared) }
+    slots = GradientSlots(network: network, partials: partials, stackDepth: stackDepth)
     self.loss = loss
-    self.kernels = kernels
+    times = timed ? OperatorTimes(nodes: network.nodes.count) : nil
     reduction = cnn_reduction_kernels_for(kernels.kernelTable).pointee
   }
 
@@ -65,112 +69,126 @@ final class Lane: @unchecked Sendable {
     exchange: LaneExchange
   ) {
     (notFinite, notFiniteLayer) = (nil, nil)
+    precondition(
+      inFlight != nil || work.waves.isEmpty, "a lane without a plan can't compute \(work.waves.count) waves")
     for (position, wave) in work.waves.enumerated() {
+      guard let inFlight else { break }
       let isLast = position == work.waves.count - 1
-      for (slot, number) in wave.sums.run.enumerated() {
-        let microbatch = batch[number - firstMicrobatch]
-        inFlight[slot].load(microbatch.pixels.pointer, images: microbatch.images, place: microbatch.place)
-      }
-      forward(wave, exchange)
+      load(wave, inFlight, batch: batch, firstMicrobatch: firstMicrobatch)
+      forward(wave, inFlight, exchange)
       exchange.awaitAllValues()
       computeLoss(
-        wave, batch: batch, firstMicrobatch: firstMicrobatch, denominator: denominator, exchange)
-      nameLayerThatIsNotFinite(wave, batch: batch, firstMicrobatch: firstMicrobatch)
+        wave, inFlight, batch: batch, firstMicrobatch: firstMicrobatch, denominator: denominator, exchange)
+      if let notFinite, notFiniteLayer == nil {
+        // Before this lane's backward, while the values are still those of the step.
+        notFiniteLayer = firstNotFiniteLayer(batch[notFinite - firstMicrobatch], inFlight)
+        load(wave, inFlight, batch: batch, firstMicrobatch: firstMicrobatch)
+      }
       if isLast { exchange.lossDone() }
-      backward(wave, exchange, isLast: isLast)
+      backward(wave, inFlight, exchange, isLast: isLast)
     }
     exchange.done()
   }
 
-  /// Before this lane's backward, while the values are still those of the step.
-  private func nameLayerThatIsNotFinite(
-    _ wave: LaneWork.Wave, batch: [LoadedMicrobatch], firstMicrobatch: Int
+  private func load(
+    _ wave: LaneWork.Wave, _ inFlight: WaveInFlight, batch: [LoadedMicrobatch], firstMicrobatch: Int
   ) {
-    guard let number = notFinite, notFiniteLayer == nil else { return }
-    notFiniteLayer = firstNotFiniteLayer(batch[number - firstMicrobatch])
-    let own = batch[wave.sums.run.lowerBound - firstMicrobatch]
-    inFlight[0].load(own.pixels.pointer, images: own.images, place: own.place)
+    let run = wave.sums.run
+    inFlight.load(count: run.count) { batch[run.lowerBound + $0 - firstMicrobatch].part }
   }
 
   /// Runs a microbatch forward once more and names the first layer whose output is not finite.
-  private func firstNotFiniteLayer(_ microbatch: LoadedMicrobatch) -> String? {
-    let pass = inFlight[0]
-    pass.load(microbatch.pixels.pointer, images: microbatch.images, place: microbatch.place)
+  private func firstNotFiniteLayer(_ microbatch: LoadedMicrobatch, _ inFlight: WaveInFlight) -> String? {
+    inFlight.load([microbatch.part])
     for (index, node) in network.nodes.enumerated() {
-      // Some slot has to take the statistics; the step is lost anyway.
-      pass.forward(node: index, batchStatistics: slots.batchStatistics(of: index, in: 0))
-      let output = UnsafeBufferPointer(
-        start: pass.output(of: index), count: node.shape.count * microbatch.images)
-      if !output.allSatisfy(\.isFinite) { return node.name }
+      inFlight.forward(node: index)
+      if !inFlight.isFinite(node: index) { return node.name }
     }
     return nil
   }
 
-  private func forward(_ wave: LaneWork.Wave, _ exchange: LaneExchange) {
+  private func forward(_ wave: LaneWork.Wave, _ inFlight: WaveInFlight, _ exchange: LaneExchange) {
     for (index, node) in network.nodes.enumerated() {
-      exchange.awaitValues(of: index)
-      if node.statistics.isEmpty {
-        for pass in inFlight.prefix(wave.sums.run.count) { pass.forward(node: index) }
-        continue
+      awaitWeights(of: index, exchange)
+      timed(index, .forward) { inFlight.forward(node: index) }
+      if node.statistics.isEmpty { continue }
+      timed(index, .statistics) {
+        climb(wave, .statistics(node: index), exchange) { microbatch, slot in
+          inFlight.batchStatistics(
+            node: index, microbatch: microbatch, into: slots.batchStatistics(of: index, in: slot))
+          let weight = Float(inFlight.images(of: microbatch))
+          let sums = slots.floats(of: .statistics(node: index), in: slot)
+          for position in sums.indices { sums[position] *= weight }
+        }
       }
-      climb(wave, .statistics(node: index), exchange) { pass, slot in
-        pass.forward(node: index, batchStatistics: slots.batchStatistics(of: index, in: slot))
-        let weight = Float(pass.images)
-        let sums = slots.floats(of: .statistics(node: index), in: slot)
-        for position in sums.indices { sums[position] *= weight }
+    }
+  }
+
+  /// Waits until a node has its new values and they are made ready, by this lane or by another; in the
+  /// latter case makes those of later nodes ready meanwhile.
+  private func awaitWeights(of node: Int, _ exchange: LaneExchange) {
+    exchange.awaitValues(of: node)
+    if prepared.make(node) { return }
+    var ahead = node + 1
+    while !prepared.isMade(node) {
+      if ahead < network.nodes.count, exchange.hasValues(of: ahead) {
+        prepared.make(ahead)
+        ahead += 1
+      } else {
+        exchange.poll()
       }
     }
   }
 
   private func computeLoss(
-    _ wave: LaneWork.Wave, batch: [LoadedMicrobatch], firstMicrobatch: Int, denominator: Float,
-    _ exchange: LaneExchange
+    _ wave: LaneWork.Wave, _ inFlight: WaveInFlight, batch: [LoadedMicrobatch], firstMicrobatch: Int,
+    denominator: Float, _ exchange: LaneExchange
   ) {
-    climb(
-      wave, .metrics, exchange,
-      numbered: { number, pass, slot in
-        let sums = loss.forwardBackward(
-          logits: pass.logits, labels: batch[number - firstMicrobatch].labels, images: pass.images,
-          denominator: denominator, dLogits: pass.logitsGradient, kernels: kernels)
-        let metrics = slots.floats(of: .metrics, in: slot)
-        metrics[0] = Float(sums.loss)
-        if !metrics[0].isFinite && notFinite == nil { notFinite = number }
-        metrics[1] = Float(sums.correct)
-      })
-  }
-
-  private func backward(_ wave: LaneWork.Wave, _ exchange: LaneExchange, isLast: Bool) {
-    for index in network.nodes.indices.reversed() {
-      exchange.poll()
-      if network.nodes[index].parameters.isEmpty {
-        for pass in inFlight.prefix(wave.sums.run.count) {
-          pass.backward(node: index, parameterGradients: [])
-        }
-        continue
-      }
-      climb(wave, .parameters(node: index), exchange) { pass, slot in
-        pass.backward(node: index, parameterGradients: slots.parameterGradients(of: index, in: slot))
-      }
-      if isLast { exchange.backwardDone(node: index) }
+    climb(wave, .metrics, exchange) { microbatch, slot in
+      let number = wave.sums.run.lowerBound + microbatch
+      let sums = inFlight.computeLoss(
+        loss, microbatch: microbatch, labels: batch[number - firstMicrobatch].labels, denominator: denominator
+      )
+      let metrics = slots.floats(of: .metrics, in: slot)
+      metrics[0] = Float(sums.loss)
+      if !metrics[0].isFinite && notFinite == nil { notFinite = number }
+      metrics[1] = Float(sums.correct)
     }
   }
 
-  /// Computes the leaves of a wave one after the other and adds each up the tree as far as it goes.
-  private func climb(
-    _ wave: LaneWork.Wave, _ section: GradientSlots.Section, _ exchange: LaneExchange,
-    leaf: (MicrobatchInFlight, Int) -> Void
+  private func backward(
+    _ wave: LaneWork.Wave, _ inFlight: WaveInFlight, _ exchange: LaneExchange, isLast: Bool
   ) {
-    climb(wave, section, exchange, numbered: { _, pass, slot in leaf(pass, slot) })
+    for index in network.nodes.indices.reversed() {
+      exchange.poll()
+      if !network.nodes[index].parameters.isEmpty {
+        timed(index, .parameters) {
+          climb(wave, .parameters(node: index), exchange) { microbatch, slot in
+            inFlight.backwardParameters(
+              node: index, microbatch: microbatch, into: slots.parameterGradients(of: index, in: slot))
+          }
+        }
+      }
+      timed(index, .data) { inFlight.backwardData(node: index) }
+      if isLast && !network.nodes[index].parameters.isEmpty { exchange.backwardDone(node: index) }
+    }
   }
 
+  private func timed(_ node: Int, _ pass: OperatorTimes.Pass, _ body: () -> Void) {
+    guard let times else { return body() }
+    times.measure(node, pass, body)
+  }
+
+  /// Computes the leaves of a wave one after the other and adds each up the tree as far as it goes.
+  /// `leaf` hears the microbatch's number in the wave.
   private func climb(
     _ wave: LaneWork.Wave, _ section: GradientSlots.Section, _ exchange: LaneExchange,
-    numbered leaf: (Int, MicrobatchInFlight, Int) -> Void
+    leaf: (_ microbatch: Int, _ slot: Int) -> Void
   ) {
     for (step, node) in zip(wave.sums.steps, wave.sums.stepNodes) {
       switch step {
       case .leaf(let number, let slot):
-        leaf(number, inFlight[number - wave.sums.run.lowerBound], wave.slot(slot))
+        leaf(number - wave.sums.run.lowerBound, wave.slot(slot))
         exchange.round(slots.floats(of: section, in: wave.slot(slot)), of: section, node: node)
         exchange.poll()
       case .add(let source, let target):

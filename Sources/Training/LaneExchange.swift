@@ -38,6 +38,8 @@ struct LaneExchange {
     poll()
   }
 
+  func hasValues(of node: Int) -> Bool { reducer.hasValues(schedule.needed[node]) }
+
   /// Waits for all of the last step. From then on nobody reads the partial sums of that step any more.
   func awaitAllValues() { reducer.awaitValues(0..<reducer.buckets.count, lane: lane) }
 

@@ -6,6 +6,10 @@ import Tensors
 extension RunConfig {
   /// The network that the configuration describes, for `classes` classes. Throws `NetworkError`.
   package func network(classes: Int) throws(NetworkError) -> Network {
+    try describedNetwork(classes: classes).computing(by: engine.convolution)
+  }
+
+  private func describedNetwork(classes: Int) throws(NetworkError) -> Network {
     let input = FeatureShape(channels: data.image.channels, height: data.image.size, width: data.image.size)
     let initialisation = model.initialisation.rule
     if case .list(let items) = model.layers, !items.isEmpty {

@@ -15,11 +15,15 @@ package struct StepBenchmark: Sendable {
   package let wave: Int
   package let lanes: Int
   package let optimizer: OptimizerConfig
+  package let convolution: ConvolutionChoice
   package let kernels: InstructionSet
+  /// Whether the report says what each operator took.
+  package let operators: Bool
 
   package init(
     model: String, input: FeatureShape, classes: Int, batch: Int, microbatch: Int, wave: Int, lanes: Int,
-    optimizer: OptimizerConfig, kernels: InstructionSet
+    optimizer: OptimizerConfig, convolution: ConvolutionChoice, kernels: InstructionSet,
+    operators: Bool = false
   ) {
     self.model = model
     self.input = input
@@ -29,7 +33,9 @@ package struct StepBenchmark: Sendable {
     self.wave = wave
     self.lanes = lanes
     self.optimizer = optimizer
+    self.convolution = convolution
     self.kernels = kernels
+    self.operators = operators
   }
 
   package struct Report: Sendable {
@@ -39,6 +45,8 @@ package struct StepBenchmark: Sendable {
     /// Of each step, in their order.
     package let stepSeconds: [Double]
     package let blasKernel: String
+    /// Of rank 0's first lane.
+    package let operatorTable: String?
 
     package var medianSeconds: Double { stepSeconds.sorted()[stepSeconds.count / 2] }
     package var meanSeconds: Double { stepSeconds.reduce(0, +) / Double(stepSeconds.count) }
@@ -51,16 +59,17 @@ package struct StepBenchmark: Sendable {
       let milliseconds = (medianSeconds * 1e5).rounded() / 100
       return """
         \(benchmark.model) \(benchmark.input), batch \(benchmark.batch) in microbatches of \(benchmark.microbatch), \
-        \(ranks) rank(s) × \(lanes) lane(s), \(benchmark.kernels), \(blasKernel)
+        \(ranks) rank(s) × \(lanes) lane(s), \(benchmark.kernels), convolution \(benchmark.convolution), \(blasKernel)
         median of \(stepSeconds.count) steps: \(milliseconds) ms, \((imagesPerSecond * 10).rounded() / 10) images/s \
         (over all steps \((meanImagesPerSecond * 10).rounded() / 10))
-        """
+        """ + (operatorTable.map { "\nmilliseconds of a step in the first lane\n\n\($0)" } ?? "")
     }
 
     package var json: String {
       """
       {"model": "\(benchmark.model)", "batch": \(benchmark.batch), "microbatch": \(benchmark.microbatch), \
-      "ranks": \(ranks), "lanes": \(lanes), "isa": "\(benchmark.kernels)", "blas": "\(blasKernel)", \
+      "ranks": \(ranks), "lanes": \(lanes), "isa": "\(benchmark.kernels)", \
+      "convolution": "\(benchmark.convolution)", "blas": "\(blasKernel)", \
       "steps": \(stepSeconds.count), "step_seconds": \(medianSeconds), "images_per_second": \(imagesPerSecond), \
       "mean_images_per_second": \(meanImagesPerSecond), "all_step_seconds": \(stepSeconds)}
       """
@@ -72,7 +81,8 @@ package struct StepBenchmark: Sendable {
     let placement = try Placement.establish(communicator, lanes: lanes == 0 ? nil : lanes)
     let order = EpochOrder(count: batch, batch: batch, microbatch: microbatch)
     let sizes = order.microbatches(ofStep: 0).map(\.count)
-    let network = try ModelZoo.network(model, input: input, options: .init(classes: classes)).fused()
+    let network = try ModelZoo.network(model, input: input, options: .init(classes: classes))
+      .computing(by: convolution).fused()
     let team = ThreadTeam(count: placement.own.lanes)
     let pinning = LanePinning(placement)
     pinning.bind(team)
@@ -83,7 +93,8 @@ package struct StepBenchmark: Sendable {
         layout: JobLayout(placement, communicator: communicator),
         microbatchCounts: [sizes.count],
         microbatch: sizes.max() ?? microbatch, wave: wave,
-        loss: SoftmaxCrossEntropy(classes: classes), optimizer: optimizer, kernels: kernels),
+        loss: SoftmaxCrossEntropy(classes: classes), optimizer: optimizer, kernels: kernels,
+        timesOperators: operators),
       communicator: communicator, team: team)
     let run = step.run(ofStepWith: sizes.count)
     let local = run.map { randomMicrobatch(images: sizes[$0], firstPosition: sizes[..<$0].reduce(0, +)) }
@@ -99,7 +110,10 @@ package struct StepBenchmark: Sendable {
         learningRate: optimizer.learningRate)
       let elapsed = monotonicSeconds() - start
       number += 1
-      guard number > 3 else { continue }
+      guard number > 3 else {
+        step.operatorTimes?.clear()
+        continue
+      }
       times.append(elapsed)
       total += elapsed
       // Rank 0's clock decides, or the ranks would part.
@@ -111,7 +125,11 @@ package struct StepBenchmark: Sendable {
     try step.settle()
     return Report(
       benchmark: self, ranks: communicator.size, lanes: placement.own.lanes, stepSeconds: times,
-      blasKernel: GEMM.kernelName)
+      blasKernel: GEMM.kernelName,
+      operatorTable: step.operatorTimes?
+        .table(
+          of: network, steps: times.count, images: step.images(ofLane: 0, in: local, of: sizes.count),
+          kernels: kernels))
   }
 
   private func randomMicrobatch(images: Int, firstPosition: Int) -> LoadedMicrobatch {

@@ -58,8 +58,8 @@ package struct TrainingJob {
       communicator: communicator, team: place.team, mode: mode)
     let evaluator = Evaluator(
       inference: Inference(
-        network, values: step.evaluated, images: config.training.microbatch, team: place.team,
-        kernels: place.kernels),
+        network, values: step.evaluated, prepared: step.evaluated === step.values ? step.prepared : nil,
+        images: config.training.microbatch, team: place.team, kernels: place.kernels),
       source: data.cache, pipeline: data.pipeline, communicator: communicator,
       microbatch: config.training.microbatch, lanes: place.team.count, threads: place.loaders,
       pinning: place.pinning)

@@ -69,12 +69,13 @@ package final class TrainingStep: @unchecked Sendable {
     /// Of the rounding of gradients.
     package var seed: UInt64
     package var kernels: InstructionSet
+    /// Whether lanes measure what their operators take.
+    package var timesOperators: Bool
 
     package init(
       layout: JobLayout, microbatchCounts: [Int], microbatch: Int, wave: Int, loss: SoftmaxCrossEntropy,
       optimizer: OptimizerConfig, averageDecay: Double = 0, reduce: ReduceConfig = ReduceConfig(),
-      seed: UInt64 = 0,
-      kernels: InstructionSet
+      seed: UInt64 = 0, kernels: InstructionSet, timesOperators: Bool = false
     ) {
       self.layout = layout
       self.microbatchCounts = microbatchCounts
@@ -86,11 +87,13 @@ package final class TrainingStep: @unchecked Sendable {
       self.reduce = reduce
       self.seed = seed
       self.kernels = kernels
+      self.timesOperators = timesOperators
     }
   }
 
   package let network: Network
-  package let plan: Plan
+  /// What the layers make of the values at the beginning of each step.
+  package let prepared: PreparedWeights
   package let update: WeightUpdate
   package let reducer: GradientReducer
   package let team: ThreadTeam
@@ -115,7 +118,6 @@ package final class TrainingStep: @unchecked Sendable {
     self.settings = settings
     self.communicator = communicator
     self.team = team
-    plan = Plan(network, images: settings.microbatch, mode: .training)
     let needs = settings.microbatchCounts
       .map { StepDivision.needs(microbatches: $0, layout: settings.layout, wave: settings.wave) }
     let partials = needs.map(\.partials).max() ?? 0
@@ -140,12 +142,21 @@ package final class TrainingStep: @unchecked Sendable {
         ($0, try reducer.plan(for: $1.division, sums: $1.sums))
       })
     schedule = BucketSchedule(network, buckets: buckets)
-    let plan = plan
+    let prepared = PreparedWeights(network, values: reducer.values, kernels: settings.kernels)
+    self.prepared = prepared
+    let wave = needs.map(\.wave).max() ?? 0
+    let plan =
+      wave == 0
+      ? nil
+      : Plan(
+        network, images: wave * settings.microbatch, microbatches: wave, mode: .training,
+        kernels: settings.kernels)
     lanes = (0..<team.count).map { lane in
       Lane(
-        plan: plan, values: reducer.values, wave: needs.map(\.wave).max() ?? 0,
+        network: network, plan: plan, values: reducer.values, prepared: prepared,
         partials: Array(reducer.partials[(lane * partials)..<((lane + 1) * partials)]),
-        stackDepth: needs.map(\.stack).max() ?? 0, loss: settings.loss, kernels: settings.kernels)
+        stackDepth: needs.map(\.stack).max() ?? 0, loss: settings.loss, kernels: settings.kernels,
+        timed: settings.timesOperators)
     }
     update = WeightUpdate(
       settings.optimizer, averageDecay: settings.averageDecay, layout: network.layout,
@@ -212,6 +223,7 @@ package final class TrainingStep: @unchecked Sendable {
     reducer.begin(plan, rounding: rounding) { [unowned self] piece, sums in
       apply(piece, sums, images: images, step: step, learningRate: learningRate)
     }
+    prepared.begin()
     team.run { [self] lane in
       lanes[lane].compute(
         division.lanes[lane], batch: batch.local, firstMicrobatch: division.run.lowerBound,
@@ -249,13 +261,22 @@ package final class TrainingStep: @unchecked Sendable {
 
   /// The mean gradient of an array in the last step, as far as this rank owns it; the rest is 0.
   package func gradient(of entry: FlatLayout.Entry) -> [Float] {
-    let sums = reducer.sums
-    var gradient = Array(repeating: Float(0), count: entry.range.count)
+    let own = FloatBuffer(count: entry.range.upperBound)
     for piece in reducer.pieces {
-      for place in piece.clamped(to: entry.range) { gradient[place - entry.offset] = sums[place] }
+      for place in piece.clamped(to: entry.range) { own[place] = reducer.sums[place] }
     }
-    return gradient
+    return entry.array(in: own.pointer)
   }
+
+  /// How many of a rank's images a lane computes.
+  package func images(ofLane lane: Int, in local: [LoadedMicrobatch], of microbatches: Int) -> Int {
+    let division = division(microbatches)
+    return division.lanes[lane].waves.flatMap(\.sums.run)
+      .reduce(0) { $0 + local[$1 - division.run.lowerBound].images }
+  }
+
+  /// What the operators of this rank's first lane took, where the settings ask for it.
+  package var operatorTimes: OperatorTimes? { lanes.first?.times }
 
   private func notFinite(_ batch: StepBatch) -> NotFiniteError? {
     guard let lane = lanes.first(where: { $0.notFinite != nil }) else { return nil }

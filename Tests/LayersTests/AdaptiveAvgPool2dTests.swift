@@ -30,4 +30,11 @@ import Testing
       try AdaptiveAvgPool2d(output: 0).outputShape(of: [FeatureShape(channels: 1, height: 3, width: 3)])
     }
   }
+
+  @Test func microbatchesAndChannelsDoNotMix() throws {
+    for output: Size2D in [1, Size2D(3, 2), Size2D(9, 13)] {
+      try expectMicrobatchesIndependent(of: AdaptiveAvgPool2d(output: output), inputs: [[6, 19, 7, 9]])
+      try expectChannelsIndependent(of: AdaptiveAvgPool2d(output: output), height: 8, width: 11)
+    }
+  }
 }

@@ -70,4 +70,12 @@ import Testing
       } catch { #expect(error.description == message) }
     }
   }
+
+  @Test func microbatchesAndChannelsDoNotMix() throws {
+    for activation in [nil, Activation.relu] {
+      let layer = Add(activation: activation)
+      try expectMicrobatchesIndependent(of: layer, inputs: [[6, 19, 3, 4], [6, 19, 3, 4]])
+      try expectChannelsIndependent(of: layer, inputs: 2, height: 5, width: 3)
+    }
+  }
 }

@@ -31,4 +31,14 @@ import Testing
     let layer = AvgPool2d(kernel: Size2D(3, 2), stride: Size2D(2, 3), padding: 1, ceilMode: true)
     #expect(try adjointError(of: layer, inputs: [[3, 2, 8, 17]]) < 1e-6)
   }
+
+  @Test func microbatchesAndChannelsDoNotMix() throws {
+    for layer in [
+      AvgPool2d(kernel: 2), AvgPool2d(kernel: 3, stride: 2, padding: 1),
+      AvgPool2d(kernel: Size2D(2, 4), stride: 1, padding: 1, ceilMode: true, countIncludePad: false),
+    ] {
+      try expectMicrobatchesIndependent(of: layer, inputs: [[6, 19, 7, 9]])
+      try expectChannelsIndependent(of: layer, height: 8, width: 11)
+    }
+  }
 }

@@ -18,7 +18,8 @@ import Testing
     return zip(got.values, exact).reduce(0) { max($0, abs(Double($1.0) - $1.1)) } / largest
   }
 
-  /// Against float64, element by element: no worse than PyTorch's own float32, up to two roundings.
+  /// Against float64, element by element: no worse than PyTorch's own float32, up to the roundings of sums
+  /// over 32 pixels, where PyTorch sums in double.
   @Test(arguments: InstructionSet.available)
   func equalsPyTorch(kernels: InstructionSet) throws {
     let golden = try GoldenFile("batch_norm")
@@ -52,7 +53,7 @@ import Testing
         for (array, tensor) in got {
           let own = try error(tensor, golden, "\(name)/\(array)")
           let theirs = try #require(hyper.errors[array])
-          #expect(own <= max(theirs, 0x1p-23), "\(name)/\(array): \(own), PyTorch \(theirs)")
+          #expect(own <= max(1.01 * theirs, 0x1p-21), "\(name)/\(array): \(own), PyTorch \(theirs)")
         }
       }
     }
@@ -68,9 +69,9 @@ import Testing
   @Test func outputHasMeanZeroAndVarianceOne() throws {
     var x = Tensor.random([3, 2, 11, 13], number: 1)
     for index in x.values.indices { x.values[index] = 1000 + 3 * x.values[index] }
-    let y = try LayerHarness(BatchNorm2d(epsilon: 0), inputs: [x]).run().output.channelMajor
+    let y = try LayerHarness(BatchNorm2d(epsilon: 0), inputs: [x]).run().output
     for channel in 0..<2 {
-      let values = y[(channel * 429)..<((channel + 1) * 429)].map(Double.init)
+      let values = y.values.enumerated().filter { $0.offset / 143 % 2 == channel }.map { Double($0.element) }
       let mean = values.reduce(0, +) / 429
       // The mean is kept as a float: at 1000 with a deviation of 1.7, half a unit in its last place.
       #expect(abs(mean) < 3e-5)
@@ -109,7 +110,7 @@ import Testing
         return harness
       }
       let norm = try harness(BatchNorm2d(), x, parameters)
-      let fused = try harness(BatchNorm2d(activation: .relu), x, parameters)
+      let fused = try harness(BatchNorm2d(following: .relu), x, parameters)
       let relu = try harness(ReLU(), norm.run().output, []).run(outputGradient: dy)
       let dNorm = norm.run(outputGradient: relu.inputGradients[0])
       let both = fused.run(outputGradient: dy)
@@ -153,5 +154,18 @@ import Testing
   @Test func saysTheSmallestMicrobatch() {
     #expect(BatchNorm2d().smallestMicrobatch(for: [FeatureShape(channels: 3)]) == 2)
     #expect(BatchNorm2d().smallestMicrobatch(for: [FeatureShape(channels: 3, height: 1, width: 2)]) == 1)
+  }
+
+  @Test func microbatchesAndChannelsDoNotMix() throws {
+    for affine in [true, false] {
+      for following: BatchNorm2d.Following in [.nothing, .relu, .addThenReLU, .reluThenMaxPool] {
+        let layer = BatchNorm2d(affine: affine, following: following)
+        let inputs = Array(repeating: [6, 19, 5, 8] as Shape, count: following == .addThenReLU ? 2 : 1)
+        try expectMicrobatchesIndependent(of: layer, inputs: inputs)
+        // Pooled, one channel's weight decides for its whole block how sums are taken.
+        guard following != .reluThenMaxPool || !affine else { continue }
+        try expectChannelsIndependent(of: layer, inputs: inputs.count, height: 6, width: 9)
+      }
+    }
   }
 }

@@ -46,4 +46,34 @@ import Testing
     }
     #expect(throws: LayerError.self) { try Concat().outputShape(of: []) }
   }
+
+  /// Channels that begin and end in the middle of blocks, and pixels at both ends of memory.
+  @Test(arguments: InstructionSet.available)
+  func putsEveryChannelInItsPlace(kernels: InstructionSet) throws {
+    for (number, counts) in [[3, 5], [1, 16, 1], [17, 30, 2, 33], [16, 32], [5, 5, 5, 5, 5], [40, 7]]
+      .enumerated()
+    {
+      for images in [1, 3] {
+        for area: Shape in [[1, 1], [1, 2], [5, 3]] {
+          let inputs = counts.enumerated().map {
+            Tensor.random([images, $1, area[0], area[1]], number: 30 * number + $0)
+          }
+          let dy = Tensor.random([images, counts.reduce(0, +), area[0], area[1]], number: 700 + number)
+          let harness = try LayerHarness(Concat(), inputs: inputs)
+          harness.kernels = kernels
+          let result = harness.run(outputGradient: dy)
+          let output = (0..<dy.shape[1]).map { result.output.channel($0) }
+          #expect(output == inputs.flatMap { x in (0..<x.shape[1]).map { x.channel($0) } })
+          let dx = result.inputGradients.compactMap(\.self)
+          #expect(
+            dx.flatMap { x in (0..<x.shape[1]).map { x.channel($0) } }
+              == (0..<dy.shape[1]).map { dy.channel($0) })
+        }
+      }
+    }
+  }
+
+  @Test func microbatchesDoNotMix() throws {
+    try expectMicrobatchesIndependent(of: Concat(), inputs: [[6, 19, 3, 5], [6, 2, 3, 5], [6, 16, 3, 5]])
+  }
 }

@@ -43,17 +43,86 @@ import Testing
   }
 
   @Test func agreesWithTheDefinition() throws {
-    let cases = ConvolutionCase.drawn + ConvolutionCase.cut
-    for test in cases {
+    for (number, test) in (ConvolutionCase.drawn + ConvolutionCase.cut + ConvolutionCase.wide).enumerated() {
       let (x, parameters, dy) = try test.arrays()
-      let result = try LayerHarness(test.layer, inputs: [x], parameters: parameters).run(outputGradient: dy)
       let expected = ReferenceConvolution(
         test.layer, x: x, weight: parameters[0], bias: parameters.count > 1 ? parameters[1] : nil, dy: dy)
-      #expect(distance(result.output, expected.y) < 2e-6, "y of \(test)")
-      #expect(distance(try #require(result.inputGradients[0]), expected.dx) < 2e-6, "dx of \(test)")
-      #expect(distance(result.parameterGradients[0], expected.dWeight) < 2e-6, "dWeight of \(test)")
-      if parameters.count > 1 {
-        #expect(distance(result.parameterGradients[1], expected.dBias) < 2e-6, "dBias of \(test)")
+      // One of the three choices for most shapes, all for those that can choose.
+      let choices = [ConvolutionChoice.auto, .blas, .direct]
+      for choice in test.isWide ? choices : [choices[number % 3]] {
+        var layer = test.layer
+        layer.algorithm = choice
+        let harness = try LayerHarness(layer, inputs: [x], parameters: parameters)
+        for kernels in InstructionSet.available {
+          harness.kernels = kernels
+          let result = harness.run(outputGradient: dy)
+          // Winograd's F(4) may err by 3e-5.
+          let bound = choice == .auto && test.isWide ? 3e-5 : 3e-6
+          let name = "\(choice) on \(kernels): \(test)"
+          #expect(distance(result.output, expected.y) < bound, "y by \(name)")
+          #expect(distance(try #require(result.inputGradients[0]), expected.dx) < bound, "dx by \(name)")
+          #expect(distance(result.parameterGradients[0], expected.dWeight) < bound, "dWeight by \(name)")
+          if parameters.count > 1 {
+            #expect(distance(result.parameterGradients[1], expected.dBias) < 3e-6, "dBias by \(name)")
+          }
+        }
+      }
+    }
+  }
+
+  /// The network's images lie planar; a convolution that can read them so sees the same.
+  @Test func readsImagesAsTheyCome() throws {
+    var planar = 0
+    for test in ConvolutionCase.drawn + ConvolutionCase.stems {
+      let (x, parameters, dy) = try test.arrays()
+      var layer = test.layer
+      guard layer.canReadImages(FeatureShape(ofBatch: x)) else { continue }
+      planar += 1
+      let harness = try LayerHarness(layer, inputs: [x], parameters: parameters)
+      layer.readsImages = true
+      let reader = try LayerHarness(layer, inputs: [x], parameters: parameters)
+      reader.inputIsPlanar = true
+      for kernels in InstructionSet.available {
+        (harness.kernels, reader.kernels) = (kernels, kernels)
+        let expected = harness.run(outputGradient: dy)
+        let result = reader.run(outputGradient: dy, inputGradientsWanted: [false])
+        #expect(maxRelativeError(result.output, expected.output) < 3e-6, "y on \(kernels): \(test)")
+        for (a, b) in zip(result.parameterGradients, expected.parameterGradients) {
+          #expect(maxRelativeError(a, b) < 1e-5, "dWeight on \(kernels): \(test)")
+        }
+      }
+    }
+    #expect(planar >= ConvolutionCase.stems.count)
+  }
+
+  /// Each microbatch of a wave gets what it gets alone, to the bit: it is the leaf of a tree.
+  @Test func microbatchesOfAWaveDoNotSeeEachOther() throws {
+    let sizes = [2, 1, 3]
+    for test in ConvolutionCase.drawn.prefix(40) + ConvolutionCase.wide {
+      for choice in [ConvolutionChoice.auto, .blas, .direct] {
+        var layer = test.layer
+        layer.algorithm = choice
+        let shape = test.input
+        let x = Tensor.random([6, shape[1], shape[2], shape[3]], number: 1)
+        let parameters = try test.arrays().parameters
+        let wave = try LayerHarness(layer, inputs: [x], parameters: parameters)
+        let y = wave.outputShape
+        let dy = Tensor.random([6, y.channels, y.height, y.width], number: 9)
+        wave.microbatches = sizes
+        let result = wave.run(outputGradient: dy)
+        var (outputs, gradients) = ([Float](), [Float]())
+        for (number, images) in [0..<2, 2..<3, 3..<6].enumerated() {
+          let alone = try LayerHarness(layer, inputs: [x.images(images)], parameters: parameters)
+            .run(outputGradient: dy.images(images))
+          let same = alone.leaves[0] == result.leaves[number]
+          #expect(same, "\(choice), microbatch \(number) of \(test)")
+          outputs += alone.output.values
+          gradients += try #require(alone.inputGradients[0]).values
+        }
+        let sameOutputs = outputs == result.output.values
+        let sameGradients = gradients == result.inputGradients[0]?.values
+        #expect(sameOutputs, "y by \(choice) of \(test)")
+        #expect(sameGradients, "dx by \(choice) of \(test)")
       }
     }
   }
@@ -133,22 +202,6 @@ import Testing
     }
   }
 
-  @Test func givesEqualBitsOnEveryInstructionSet() throws {
-    for test in ConvolutionCase.drawn + ConvolutionCase.cut {
-      let (x, parameters, dy) = try test.arrays()
-      let harness = try LayerHarness(test.layer, inputs: [x], parameters: parameters)
-      harness.kernels = .ref
-      let expected = harness.run(outputGradient: dy)
-      for kernels in InstructionSet.allCases where kernels > .ref && kernels <= .detected {
-        harness.kernels = kernels
-        let result = harness.run(outputGradient: dy)
-        #expect(result.output == expected.output, "y of \(test) on \(kernels)")
-        #expect(result.inputGradients == expected.inputGradients, "dx of \(test) on \(kernels)")
-        #expect(result.parameterGradients == expected.parameterGradients, "dWeight of \(test) on \(kernels)")
-      }
-    }
-  }
-
   @Test func leavesOutAnInputGradientThatNobodyWants() throws {
     for groups in [1, 3] {
       let layer = Conv2d(outputChannels: 3, kernel: 3, groups: groups)
@@ -175,6 +228,18 @@ import Testing
     let heArrays = he.parameters(for: [input])
     #expect(heArrays.map(\.initialisation) == [.normal(deviation: (2 / Float(36)).squareRoot()), .zeros])
     #expect(layer.multiplyAdds(for: [input]) == 6 * 6 * 7 * 2 * 6)
+  }
+
+  @Test func aForcedAlgorithmThatDoesNotFitIsRefused() throws {
+    let input = FeatureShape(channels: 32, height: 8, width: 8)
+    let fitting = Conv2d(outputChannels: 32, kernel: 3, padding: .explicit(1), algorithm: .winograd4)
+    #expect(try fitting.outputShape(of: [input]).channels == 32)
+    let strided = Conv2d(outputChannels: 32, kernel: 3, stride: 2, algorithm: .winograd5)
+    let error = #expect(throws: LayerError.self) { try strided.outputShape(of: [input]) }
+    #expect(
+      error?.description
+        == "winograd5 can't do a convolution of 32 to 32 channels with kernel (3, 3), stride (2, 2), "
+        + "dilation (1, 1) and 1 group(s); auto, blas, direct can")
   }
 
   @Test(arguments: [

@@ -111,4 +111,10 @@ import Testing
       #expect(throws: LayerError.self) { try Dropout(probability: probability, number: 0) }
     }
   }
+
+  @Test func microbatchesDoNotMix() throws {
+    for shape in [[6, 19, 3, 5], [6, 19, 4, 4], [6, 75]] as [Shape] {
+      try expectMicrobatchesIndependent(of: try Dropout(number: 1), inputs: [shape])
+    }
+  }
 }

@@ -34,4 +34,8 @@ import Testing
   @Test func hasTheGradientOfItsForward() throws {
     #expect(try gradientError(of: Flatten(), inputs: [[3, 2, 4, 3]]) < 1e-4)
   }
+
+  @Test func microbatchesDoNotMix() throws {
+    try expectMicrobatchesIndependent(of: Flatten(), inputs: [[6, 19, 3, 5]])
+  }
 }

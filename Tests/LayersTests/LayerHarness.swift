@@ -4,36 +4,60 @@ import Testing
 
 /// Runs one layer on arrays given as PyTorch gives them, (N, C, H, W) or (N, F), in memory laid out
 /// exactly as the layer's `MemoryNeeds` say: guard words around each block, NaN in everything that
-/// is to be overwritten, and NaN in inputs and outputs that backward says it doesn't read.
+/// is to be overwritten, and NaN in inputs and outputs that backward says it doesn't read. Lanes of
+/// channels that don't exist must come out as zeros.
 final class LayerHarness {
+  /// What a layer gives for one microbatch.
+  struct Leaf: Equatable {
+    var parameterGradients: [Tensor] = []
+    var batchStatistics: [Tensor] = []
+  }
+
   struct Result {
     /// (N, C, H, W) of the output.
     var output: Tensor
-    /// (N, C, H, W) of each input; nil where none was asked for. Empty after inference.
+    /// (N, C, H, W) of each input; nil where none was asked for. Empty without backward.
     var inputGradients: [Tensor?] = []
-    var parameterGradients: [Tensor] = []
-    var batchStatistics: [Tensor] = []
+    /// By microbatch.
+    var leaves: [Leaf]
+
+    /// The sums over the microbatches.
+    var parameterGradients: [Tensor] {
+      guard let first = leaves.first else { return [] }
+      return leaves.dropFirst().reduce(first.parameterGradients) { sums, leaf in
+        zip(sums, leaf.parameterGradients).map { sum, term in
+          Tensor(shape: sum.shape, values: zip(sum.values, term.values).map { $0 + $1 })
+        }
+      }
+    }
+
+    /// Of the only microbatch.
+    var batchStatistics: [Tensor] {
+      precondition(leaves.count == 1, "each of \(leaves.count) microbatches has statistics of its own")
+      return leaves[0].batchStatistics
+    }
   }
 
   let layer: any Layer
   let images: Int
   let inputShapes: [FeatureShape]
   let outputShape: FeatureShape
-  let needs: MemoryNeeds
   let parameterDeclarations: [ArrayDeclaration]
   let statisticDeclarations: [ArrayDeclaration]
+  /// (N, C, H, W) or (N, F).
+  var inputs: [Tensor]
+  /// In PyTorch's shapes.
+  var parameters: [Tensor]
+  var statistics: [Tensor]
   var kernels = InstructionSet.detected
+  /// Of the first image.
   var place = BatchPlace(seed: 7, epoch: 2, firstPosition: 40)
+  /// Images of each microbatch of the wave; by default one holds all.
+  var microbatches: [Int]
   /// Lays the output over input 0 and dx over dy.
   var inPlace = false
-
-  fileprivate let inputs: [GuardedBuffer]
-  fileprivate let parameters: [GuardedBuffer]
-  private let statistics: [GuardedBuffer]
-  private let saved: GuardedBuffer
-  private let scratch: GuardedBuffer
-  fileprivate let output: GuardedBuffer
-  private let batchStatistics: [GuardedBuffer]
+  /// Gives input 0 as the network's images lie, (C, N, H, W), where the layer reads them so.
+  var inputIsPlanar = false
 
   /// `parameters` and `statistics` default to the layer's own initialisation.
   init(
@@ -41,134 +65,57 @@ final class LayerHarness {
   ) throws {
     self.layer = layer
     images = inputs[0].shape[0]
+    microbatches = [inputs[0].shape[0]]
     inputShapes = inputs.map(FeatureShape.init(ofBatch:))
     outputShape = try layer.outputShape(of: inputShapes)
-    needs = layer.memory(for: inputShapes, images: images)
     parameterDeclarations = layer.parameters(for: inputShapes)
     statisticDeclarations = layer.statistics(for: inputShapes)
-    self.inputs = inputs.map { GuardedBuffer($0.channelMajor) }
-    self.parameters = Self.buffers(parameters, parameterDeclarations)
-    self.statistics = Self.buffers(statistics, statisticDeclarations)
-    saved = GuardedBuffer(count: needs.savedFixed + images * needs.savedPerImage)
-    scratch = GuardedBuffer(count: needs.scratch)
-    output = GuardedBuffer(count: images * outputShape.count)
-    batchStatistics = statisticDeclarations.map { GuardedBuffer(count: $0.shape.count) }
+    self.inputs = inputs
+    self.parameters = Self.arrays(parameters, parameterDeclarations)
+    self.statistics = Self.arrays(statistics, statisticDeclarations)
   }
 
-  private static func buffers(_ given: [Tensor]?, _ declared: [ArrayDeclaration]) -> [GuardedBuffer] {
+  private static func arrays(_ given: [Tensor]?, _ declared: [ArrayDeclaration]) -> [Tensor] {
     if let given {
       precondition(given.map(\.shape) == declared.map(\.shape), "given arrays don't have the declared shapes")
-      return given.map { GuardedBuffer($0.values) }
+      return given
     }
     return declared.enumerated().map {
-      GuardedBuffer($1.initialisation.values(count: $1.shape.count, seed: 1, array: $0))
+      let values = $1.initialisation.values(count: $1.shape.count, seed: 1, array: $0)
+      return Tensor(shape: $1.shape, values: values)
     }
+  }
+
+  var needs: MemoryNeeds { layer.memory(for: inputShapes, images: images, kernels: kernels) }
+
+  var wave: Wave {
+    var (ranges, places) = ([Range<Int>](), [BatchPlace]())
+    for count in microbatches {
+      let first = ranges.last?.upperBound ?? 0
+      ranges.append(first..<(first + count))
+      places.append(place)
+      places[places.count - 1].firstPosition += first
+    }
+    precondition(ranges.last?.upperBound == images, "microbatches of \(images) images hold \(microbatches)")
+    return Wave(microbatches: ranges, places: places)
   }
 
   /// Forward, and in training backward from `outputGradient` (N, C, H, W).
   func run(
     mode: Mode = .training, outputGradient: Tensor? = nil, inputGradientsWanted: [Bool]? = nil
   ) -> Result {
-    let original = inputs.map(\.values)
-    let y = forward(mode: mode)
-    var result = Result(output: y.nchw(images: images, outputShape))
-    if mode == .training {
-      result.batchStatistics = zip(batchStatistics, statisticDeclarations).map {
-        Tensor(shape: $1.shape, values: $0.values)
-      }
-    }
-    if let outputGradient {
-      precondition(mode == .training, "backward follows a forward pass in training")
-      backward(from: outputGradient, wanted: inputGradientsWanted, inputs: original, into: &result)
-    }
-    for (buffer, values) in zip(inputs, original) { buffer.fill(values) }
-    return result
-  }
-
-  /// The output, channel-major.
-  fileprivate func forward(mode: Mode) -> [Float] {
-    precondition(!inPlace || needs.worksInPlace, "\(layer.kind) doesn't work in place")
-    let target = inPlace ? inputs[0] : output
-    if !inPlace { output.poison() }
-    for buffer in [saved, scratch] + batchStatistics { buffer.poison() }
-    layer.forward(
-      ForwardPass(
-        images: images, mode: mode, place: place, kernels: kernels, inputShapes: inputShapes,
-        outputShape: outputShape, inputs: inputs.map { UnsafePointer($0.pointer) }, output: target.pointer,
-        parameters: parameters.map { UnsafePointer($0.pointer) },
-        statistics: statistics.map { UnsafePointer($0.pointer) },
-        batchStatistics: batchStatistics.map(\.pointer), saved: saved.pointer, scratch: scratch.pointer))
-    checkGuards("forward", inputs + parameters + statistics + batchStatistics + [saved, scratch, output])
-    return target.values
-  }
-
-  private func backward(
-    from outputGradient: Tensor, wanted: [Bool]?, inputs original: [[Float]], into result: inout Result
-  ) {
+    precondition(outputGradient == nil || mode == .training, "backward follows a forward pass in training")
+    let run = HarnessRun(self, mode: mode)
+    var result = Result(output: run.forward(), leaves: run.batchStatistics())
+    guard let outputGradient else { return result }
     precondition(outputGradient.shape.count == images * outputShape.count, "dy has another shape than y")
-    let y = inPlace ? inputs[0].values : output.values
-    let outputs = GuardedBuffer(y)
-    let dy = GuardedBuffer(outputGradient.channelMajor)
-    let x = original.map(GuardedBuffer.init)
-    if !needs.backwardReadsOutput { outputs.poison() }
-    if !needs.backwardReadsInput { x.forEach { $0.poison() } }
-    let wanted = wanted ?? inputs.map { _ in true }
-    let dx: [GuardedBuffer?] = inputShapes.indices.map { index in
-      if inPlace && index == 0 { return dy }
-      return wanted[index] ? GuardedBuffer(count: images * inputShapes[index].count) : nil
+    let wanted = inputGradientsWanted ?? inputShapes.map { _ in true }
+    let gradients = run.backward(from: outputGradient, wanted: wanted)
+    result.inputGradients = gradients.inputs
+    for (index, arrays) in gradients.parameters.enumerated() {
+      result.leaves[index].parameterGradients = arrays
     }
-    let dParameters = parameterDeclarations.map { GuardedBuffer(count: $0.shape.count) }
-    scratch.poison()
-    layer.backward(
-      BackwardPass(
-        images: images, place: place, kernels: kernels, inputShapes: inputShapes, outputShape: outputShape,
-        inputs: x.map { UnsafePointer($0.pointer) }, output: outputs.pointer,
-        parameters: parameters.map { UnsafePointer($0.pointer) }, outputGradient: dy.pointer,
-        inputGradients: dx.map { $0?.pointer }, parameterGradients: dParameters.map(\.pointer),
-        saved: saved.pointer, scratch: scratch.pointer))
-    checkGuards(
-      "backward", x + parameters + dParameters + dx.compactMap(\.self) + [saved, scratch, outputs, dy])
-    result.inputGradients = zip(dx, inputShapes).map { $0?.values.nchw(images: images, $1) }
-    result.parameterGradients = zip(dParameters, parameterDeclarations).map {
-      Tensor(shape: $1.shape, values: $0.values)
-    }
-  }
-
-  private func checkGuards(_ pass: String, _ buffers: [GuardedBuffer]) {
-    for buffer in buffers where !buffer.isIntact {
-      Issue.record("\(layer.kind).\(pass) wrote outside a block of \(buffer.count) floats")
-    }
-  }
-}
-
-/// Floats on a 64-byte border between guard words; poisoned (NaN) until written.
-final class GuardedBuffer {
-  let count: Int
-  private let memory: FloatBuffer
-  private static let margin = 16
-  private static let guardWord: UInt32 = 0xC0FF_EE11
-
-  init(count: Int) {
-    self.count = count
-    memory = FloatBuffer(count: count + 2 * Self.margin)
-    for index in guardIndices { memory[index] = Float(bitPattern: Self.guardWord) }
-    poison()
-  }
-
-  convenience init(_ values: [Float]) {
-    self.init(count: values.count)
-    fill(values)
-  }
-
-  var pointer: UnsafeMutablePointer<Float> { memory.pointer + Self.margin }
-  var values: [Float] { Array(UnsafeBufferPointer(start: pointer, count: count)) }
-  var isIntact: Bool { guardIndices.allSatisfy { memory[$0].bitPattern == Self.guardWord } }
-
-  func fill(_ values: [Float]) { pointer.update(from: values, count: count) }
-  func poison() { pointer.update(repeating: .nan, count: count) }
-
-  private var guardIndices: [Int] {
-    Array(0..<Self.margin) + Array((Self.margin + count)..<(2 * Self.margin + count))
+    return result
   }
 }
 
@@ -182,25 +129,24 @@ extension LayerHarness {
       shape: [images, outputShape.channels, outputShape.height, outputShape.width],
       values: (0..<(images * outputShape.count)).map { 2 * weights.uniform(at: $0) - 1 })
     let result = run(outputGradient: r)
-    let dInputs = result.inputGradients.compactMap { $0?.channelMajor }
-    let factors = r.channelMajor
+    var arrays: [(place: ReferenceWritableKeyPath<LayerHarness, Tensor>, gradient: Tensor?)] = []
+    for index in inputs.indices { arrays.append((\.inputs[index], result.inputGradients[index])) }
+    for index in parameters.indices { arrays.append((\.parameters[index], result.parameterGradients[index])) }
     var worst = 0.0
-    for (buffer, gradient) in zip(inputs + parameters, dInputs + result.parameterGradients.map(\.values)) {
+    for (array, gradient) in arrays {
+      guard let gradient = gradient?.values else { continue }
       let largest = gradient.reduce(0.0) { max($0, abs(Double($1))) }
-      for index in sampled(buffer.count, samples) {
-        let value = buffer.pointer[index]
+      for index in sampled(gradient.count, samples) {
+        let value = self[keyPath: array].values[index]
         // The steps as they really are after rounding.
         let (upper, lower) = (value + step, value - step)
-        let original = inputs[0].values
         func loss(_ moved: Float) -> Double {
-          buffer.pointer[index] = moved
-          let y = forward(mode: .training)
-          let sum = zip(y, factors).reduce(0.0) { $0 + Double($1.0) * Double($1.1) }
-          if inPlace { inputs[0].fill(original) }
-          return sum
+          self[keyPath: array].values[index] = moved
+          let y = run().output.values
+          return zip(y, r.values).reduce(0.0) { $0 + Double($1.0) * Double($1.1) }
         }
         let slope = (loss(upper) - loss(lower)) / (Double(upper) - Double(lower))
-        buffer.pointer[index] = value
+        self[keyPath: array].values[index] = value
         let error = abs(slope - Double(gradient[index])) / max(largest, .leastNormalMagnitude)
         guard error.isFinite else { return .infinity }
         worst = max(worst, error)
@@ -218,10 +164,13 @@ extension LayerHarness {
 /// Error of a layer's gradients at random inputs in [−1, 1) of these shapes, (N, C, H, W) or (N, F);
 /// parameters are random too unless given. See `LayerHarness.gradientError`.
 func gradientError(
-  of layer: any Layer, inputs shapes: [Shape], parameters: [Tensor]? = nil, step: Float = 1e-2
+  of layer: any Layer, inputs shapes: [Shape], parameters: [Tensor]? = nil, microbatches: [Int]? = nil,
+  step: Float = 1e-2
 ) throws -> Double {
   let inputs = shapes.enumerated().map { Tensor.random($1, number: 100 + $0) }
   let declared = layer.parameters(for: inputs.map(FeatureShape.init(ofBatch:)))
   let parameters = parameters ?? declared.enumerated().map { Tensor.random($1.shape, number: 200 + $0) }
-  return try LayerHarness(layer, inputs: inputs, parameters: parameters).gradientError(step: step)
+  let harness = try LayerHarness(layer, inputs: inputs, parameters: parameters)
+  if let microbatches { harness.microbatches = microbatches }
+  return harness.gradientError(step: step)
 }

@@ -12,16 +12,23 @@ import Testing
     let golden = try GoldenFile("linear")
     for (name, hyper) in try golden.cases(Hyper.self) {
       let names = hyper.bias ? ["weight", "bias"] : ["weight"]
-      let harness = try LayerHarness(
-        Linear(outputFeatures: hyper.outputs, bias: hyper.bias), inputs: [try golden.tensor("\(name)/x")],
-        parameters: names.map { try golden.tensor("\(name)/\($0)") })
-      #expect(harness.parameterDeclarations.map(\.name) == names)
-      let result = harness.run(outputGradient: try golden.tensor("\(name)/dy"))
-      #expect(maxRelativeError(result.output, try golden.tensor("\(name)/y")) < 1e-6, "\(name): y")
-      let dx = try #require(result.inputGradients[0])
-      #expect(maxRelativeError(dx, try golden.tensor("\(name)/dx")) < 1e-6, "\(name): dx")
-      for (gradient, array) in zip(result.parameterGradients, ["dWeight", "dBias"]) {
-        #expect(maxRelativeError(gradient, try golden.tensor("\(name)/\(array)")) < 1e-6, "\(name): \(array)")
+      for choice in [ConvolutionChoice.auto, .blas] {
+        let harness = try LayerHarness(
+          Linear(outputFeatures: hyper.outputs, bias: hyper.bias, algorithm: choice),
+          inputs: [try golden.tensor("\(name)/x")],
+          parameters: names.map { try golden.tensor("\(name)/\($0)") })
+        #expect(harness.parameterDeclarations.map(\.name) == names)
+        for kernels in InstructionSet.available {
+          harness.kernels = kernels
+          let result = harness.run(outputGradient: try golden.tensor("\(name)/dy"))
+          #expect(maxRelativeError(result.output, try golden.tensor("\(name)/y")) < 1e-6, "\(name): y")
+          let dx = try #require(result.inputGradients[0])
+          #expect(maxRelativeError(dx, try golden.tensor("\(name)/dx")) < 1e-6, "\(name): dx")
+          for (gradient, array) in zip(result.parameterGradients, ["dWeight", "dBias"]) {
+            let expected = try golden.tensor("\(name)/\(array)")
+            #expect(maxRelativeError(gradient, expected) < 1e-6, "\(name): \(array)")
+          }
+        }
       }
     }
   }
@@ -41,17 +48,31 @@ import Testing
     #expect(y2.values == y.values.map { 2 * $0 })
   }
 
-  @Test func givesEqualBitsOnEveryInstructionSet() throws {
-    for (images, features, outputs) in [(1, 3, 2), (5, 19, 7), (16, 40, 33), (37, 8, 5)] {
-      let harness = try LayerHarness(
-        Linear(outputFeatures: outputs), inputs: [Tensor.random([images, features], number: 1)])
-      let dy = Tensor.random([images, outputs], number: 2)
-      harness.kernels = .ref
-      let expected = harness.run(outputGradient: dy)
-      for kernels in InstructionSet.allCases where kernels > .ref && kernels <= .detected {
-        harness.kernels = kernels
-        let result = harness.run(outputGradient: dy)
-        #expect(result.output == expected.output && result.parameterGradients == expected.parameterGradients)
+  /// Images (C, H, W) are the vector of their elements in this order, and weights keep PyTorch's.
+  @Test func readsImagesAsFlattenWouldGiveThem() throws {
+    for (input, outputs, choice) in [
+      ([3, 5, 2, 3] as Shape, 7, ConvolutionChoice.auto), ([5, 20, 4, 4], 33, .auto),
+      ([17, 16, 1, 3], 64, .auto),
+      ([3, 18, 2, 2], 40, .blas),
+    ] {
+      let x = Tensor.random(input, number: 1)
+      let features = input[1] * input[2] * input[3]
+      let dy = Tensor.random([input[0], outputs], number: 2)
+      let parameters = [Tensor.random([outputs, features], number: 3), Tensor.random([outputs], number: 4)]
+      var layer = Linear(outputFeatures: outputs, algorithm: choice)
+      let vectors = Tensor(shape: [input[0], features], values: x.values)
+      let plain = try LayerHarness(layer, inputs: [vectors], parameters: parameters)
+      layer.flattens = true
+      let flattening = try LayerHarness(layer, inputs: [x], parameters: parameters)
+      for kernels in InstructionSet.available {
+        (plain.kernels, flattening.kernels) = (kernels, kernels)
+        let (a, b) = (flattening.run(outputGradient: dy), plain.run(outputGradient: dy))
+        #expect(maxRelativeError(a.output, b.output) < 3e-6, "\(input) on \(kernels)")
+        let (dx, expected) = (try #require(a.inputGradients[0]), try #require(b.inputGradients[0]))
+        #expect(maxRelativeError(dx.values, expected.values) < 3e-6, "\(input) on \(kernels)")
+        for (a, b) in zip(a.parameterGradients, b.parameterGradients) {
+          #expect(maxRelativeError(a, b) < 3e-6, "\(input) on \(kernels)")
+        }
       }
     }
   }

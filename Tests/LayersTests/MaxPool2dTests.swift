@@ -67,4 +67,14 @@ import Testing
     #expect(
       message(MaxPool2d(kernel: 2, stride: 0))?.contains("at least 1, got (2, 2), (0, 0), (1, 1)") == true)
   }
+
+  @Test func microbatchesAndChannelsDoNotMix() throws {
+    for layer in [
+      MaxPool2d(kernel: 2), MaxPool2d(kernel: 3, stride: 2, padding: 1),
+      MaxPool2d(kernel: Size2D(2, 4), stride: 1, dilation: 2, ceilMode: true), MaxPool2d(kernel: 3),
+    ] {
+      try expectMicrobatchesIndependent(of: layer, inputs: [[6, 19, 7, 9]])
+      try expectChannelsIndependent(of: layer, height: 8, width: 11)
+    }
+  }
 }

@@ -48,4 +48,9 @@ import Testing
     let result = harness.run(outputGradient: .random([1, 2, 3, 3], number: 2), inputGradientsWanted: [false])
     #expect(result.inputGradients == [nil])
   }
+
+  @Test func microbatchesAndChannelsDoNotMix() throws {
+    try expectMicrobatchesIndependent(of: ReLU(), inputs: [[6, 19, 3, 4]])
+    try expectChannelsIndependent(of: ReLU(), height: 5, width: 3)
+  }
 }

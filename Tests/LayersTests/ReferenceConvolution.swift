@@ -110,6 +110,31 @@ struct ConvolutionCase: CustomStringConvertible {
       input: [draw(1...5), channels, least.height + draw(0...7), least.width + draw(0...19)])
   }
 
+  var isWide: Bool { min(input[1], layer.outputChannels) >= 16 }
+
+  /// Enough channels for Winograd's algorithms, for several blocks and panels, and linear layers in disguise.
+  static let wide: [ConvolutionCase] = [
+    .init(layer: Conv2d(outputChannels: 17, kernel: 3, padding: .explicit(1)), input: [2, 33, 14, 14]),
+    .init(
+      layer: Conv2d(outputChannels: 40, kernel: 3, padding: .explicit(1), bias: false), input: [3, 16, 7, 8]),
+    .init(layer: Conv2d(outputChannels: 48, kernel: 3, padding: .explicit(2)), input: [1, 20, 9, 5]),
+    .init(layer: Conv2d(outputChannels: 16, kernel: 3, padding: .explicit(1)), input: [5, 19, 2, 2]),
+    .init(layer: Conv2d(outputChannels: 70, kernel: 1), input: [2, 35, 6, 5]),
+    .init(layer: Conv2d(outputChannels: 36, kernel: 1, stride: 2, bias: false), input: [2, 24, 7, 7]),
+    .init(layer: Conv2d(outputChannels: 34, kernel: Size2D(3, 4)), input: [5, 18, 3, 4]),
+    .init(
+      layer: Conv2d(outputChannels: 36, kernel: 3, padding: .explicit(1), groups: 18), input: [2, 18, 6, 7]),
+    .init(layer: Conv2d(outputChannels: 40, kernel: 3, stride: 2, groups: 2), input: [2, 36, 8, 9]),
+  ]
+
+  /// First layers.
+  static let stems: [ConvolutionCase] = [
+    .init(layer: Conv2d(outputChannels: 32, kernel: 3, padding: .explicit(1)), input: [3, 3, 16, 18]),
+    .init(
+      layer: Conv2d(outputChannels: 64, kernel: 7, stride: 2, padding: .explicit(3)), input: [2, 3, 21, 22]),
+    .init(layer: Conv2d(outputChannels: 6, kernel: 5, padding: .explicit(2)), input: [5, 1, 14, 13]),
+  ]
+
   /// Shapes whose positions are cut into several blocks: of images, of rows, with short last ones.
   static let cut: [ConvolutionCase] = [
     .init(layer: Conv2d(outputChannels: 3, kernel: 3, padding: .explicit(1)), input: [5, 64, 11, 11]),

@@ -20,13 +20,14 @@ import Testing
     _ loss: SoftmaxCrossEntropy, _ z: Tensor, _ labels: [Int32], denominator: Float? = nil,
     kernels: InstructionSet = .detected
   ) -> Outcome {
-    let logits = GuardedBuffer(z.channelMajor)
+    let logits = GuardedBuffer(z.blocked)
     let dLogits = GuardedBuffer(count: logits.count)
     let sums = loss.forwardBackward(
-      logits: logits.pointer, labels: labels, images: labels.count,
+      logits: logits.pointer, n: labels.count, images: 0..<labels.count, labels: labels,
       denominator: denominator ?? loss.denominator(of: labels), dLogits: dLogits.pointer, kernels: kernels)
     #expect(logits.isIntact && dLogits.isIntact)
-    let only = loss.forward(logits: logits.pointer, labels: labels, images: labels.count, kernels: kernels)
+    let only = loss.forward(
+      logits: logits.pointer, n: labels.count, images: 0..<labels.count, labels: labels, kernels: kernels)
     #expect(only == sums || sums.loss.isNaN && only.loss.isNaN)
     let shape = FeatureShape(channels: loss.classes)
     return Outcome(sums: sums, dLogits: dLogits.values.nchw(images: labels.count, shape).values)
@@ -50,8 +51,8 @@ import Testing
           maxRelativeError(result.dLogits, try golden.tensor("\(name)/dz").values) < 1e-6, "\(name): dz")
         let p = GuardedBuffer(count: z.shape.count)
         SoftmaxCrossEntropy.probabilities(
-          logits: GuardedBuffer(z.channelMajor).pointer, classes: z.shape[1], images: z.shape[0],
-          into: p.pointer, kernels: kernels)
+          logits: GuardedBuffer(z.blocked).pointer, classes: z.shape[1], n: z.shape[0],
+          images: 0..<z.shape[0], into: p.pointer, kernels: kernels)
         #expect(p.isIntact)
         #expect(
           maxRelativeError(p.values, try golden.tensor("\(name)/probabilities").values) < 1e-6, "\(name): p")
@@ -148,6 +149,45 @@ import Testing
       // Below e^−87 a float's exp is 0 here: less than the smallest normal number.
       #expect(abs(Double(result.dLogits[1]) - p) <= 4e-7 * p + 2e-38)
       #expect(abs(result.sums.loss - log1p(exp(-Double(t)))) < 2e-7)
+    }
+  }
+
+  /// A microbatch in a wave: only its images are touched, with the bits that they have alone; lanes of classes
+  /// that don't exist come out as zeros.
+  @Test(arguments: InstructionSet.available)
+  func worksOnARangeOfImages(kernels: InstructionSet) {
+    for classes in [2, 16, 37] {
+      let weights = classes == 16 ? (0..<classes).map { 0.5 + Float($0) } : nil
+      let loss = SoftmaxCrossEntropy(classes: classes, labelSmoothing: 0.1, classWeights: weights)
+      let z = Tensor.random([7, classes], number: classes)
+      let labels = (0..<7).map { Int32(5 * $0 % classes) }
+      let logits = GuardedBuffer(z.blocked)
+      let dLogits = GuardedBuffer(count: logits.count)
+      let p = GuardedBuffer(count: 3 * classes)
+      let range = 2..<5
+      let sums = loss.forwardBackward(
+        logits: logits.pointer, n: 7, images: range, labels: Array(labels[range]), denominator: 7,
+        dLogits: dLogits.pointer, kernels: kernels)
+      SoftmaxCrossEntropy.probabilities(
+        logits: logits.pointer, classes: classes, n: 7, images: range, into: p.pointer, kernels: kernels)
+      #expect(logits.isIntact && dLogits.isIntact && p.isIntact)
+      let alone = run(loss, z.images(range), Array(labels[range]), denominator: 7, kernels: kernels)
+      #expect(sums == alone.sums)
+      let written = dLogits.values.nchw(images: 7, FeatureShape(channels: classes))
+      #expect(written.images(range).values == alone.dLogits)
+      for image in 0..<7 where !range.contains(image) {
+        #expect(written.images(image..<(image + 1)).values.allSatisfy { $0.isNaN })
+      }
+      let blocks = FeatureShape(channels: classes).blocks
+      let last = dLogits.values[((blocks - 1) * 7 * 16)...].enumerated()
+      #expect(
+        last.allSatisfy { lane, value in
+          !range.contains(lane / 16) || lane % 16 < classes - 16 * (blocks - 1) || value == 0
+        })
+      for image in 0..<3 {
+        let row = p.values[(image * classes)..<((image + 1) * classes)]
+        #expect(abs(row.reduce(0, +) - 1) < 1e-6)
+      }
     }
   }
 }

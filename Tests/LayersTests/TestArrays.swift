@@ -19,32 +19,57 @@ extension Tensor {
     return Tensor(shape: shape, values: (0..<shape.count).map { 2 * stream.uniform(at: $0) - 1 })
   }
 
-  /// The values of a batch (N, C, H, W) or (N, F) in the order (C, N, H, W).
-  var channelMajor: [Float] {
+  /// The values of a batch (N, C, H, W) or (N, F) as layers see them, (C/16, N, H, W, 16), with zeros in
+  /// the lanes of channels that don't exist.
+  var blocked: [Float] {
     let feature = FeatureShape(ofBatch: self)
-    return swappingOuterAxes(values, shape[0], feature.channels, feature.area)
+    var result = Array(repeating: Float(0), count: shape[0] * feature.blockedCount)
+    eachElement(images: shape[0], feature) { result[$1] = values[$0] }
+    return result
+  }
+
+  /// Some of the images of a batch.
+  func images(_ range: Range<Int>) -> Tensor {
+    let count = shape.count / shape[0]
+    return Tensor(
+      shape: Shape([range.count] + shape.dimensions.dropFirst()),
+      values: Array(values[(range.lowerBound * count)..<(range.upperBound * count)]))
+  }
+
+  /// The values of a batch (N, C, H, W) as the network's images lie, (C, N, H, W).
+  var planar: [Float] {
+    let feature = FeatureShape(ofBatch: self)
+    var result: [Float] = []
+    for c in 0..<feature.channels {
+      for n in 0..<shape[0] {
+        let plane = (n * feature.channels + c) * feature.area
+        result += values[plane..<(plane + feature.area)]
+      }
+    }
+    return result
   }
 }
 
 extension Array<Float> {
-  /// Channel-major values as a batch (N, C, H, W).
+  /// Blocked values as a batch (N, C, H, W).
   func nchw(images: Int, _ shape: FeatureShape) -> Tensor {
-    Tensor(
-      shape: [images, shape.channels, shape.height, shape.width],
-      values: swappingOuterAxes(self, shape.channels, images, shape.area))
+    precondition(count == images * shape.blockedCount, "\(images) images \(shape) don't fill \(count) floats")
+    var result = Tensor(shape: [images, shape.channels, shape.height, shape.width])
+    eachElement(images: images, shape) { result.values[$0] = self[$1] }
+    return result
   }
 }
 
-/// (A, B, inner) → (B, A, inner).
-private func swappingOuterAxes(_ values: [Float], _ a: Int, _ b: Int, _ inner: Int) -> [Float] {
-  var result: [Float] = []
-  result.reserveCapacity(values.count)
-  for j in 0..<b {
-    for i in 0..<a {
-      result += values[((i * b + j) * inner)..<((i * b + j + 1) * inner)]
+/// Calls `body` with the places of each element in (N, C, H, W) and in (C/16, N, H, W, 16).
+private func eachElement(images: Int, _ shape: FeatureShape, _ body: (_ nchw: Int, _ blocked: Int) -> Void) {
+  for n in 0..<images {
+    for c in 0..<shape.channels {
+      for p in 0..<shape.area {
+        body(
+          (n * shape.channels + c) * shape.area + p, ((c / 16 * images + n) * shape.area + p) * 16 + c % 16)
+      }
     }
   }
-  return result
 }
 
 /// max |a − b| / max |b|: `b` is what is expected. Infinite where anything isn't finite.

@@ -88,6 +88,41 @@ struct NetworkTests {
     #expect(error?.description.contains("block3.pool") == true, "\(error?.description ?? "")")
   }
 
+  @Test func anAlgorithmThatCantDoALayerIsRefused() throws {
+    let input = FeatureShape(channels: 3, height: 64, width: 64)
+    let network = try ModelZoo.network("resnet18", input: input, options: .init(classes: 2))
+    let error = #expect(throws: NetworkError.self) { try network.computing(by: .winograd4) }
+    #expect(
+      error?.description
+        == "conv1: winograd4 can't do a convolution of 3 to 64 channels with kernel (7, 7), stride (2, 2), "
+        + "dilation (1, 1) and 1 group(s); auto, blas, direct can")
+    for choice in ConvolutionChoice.allCases.prefix(3) {
+      let chosen = try network.computing(by: choice)
+      #expect(chosen.nodes.allSatisfy { ($0.layer as? Conv2d)?.algorithm ?? choice == choice }, "\(choice)")
+    }
+    // A convolution of a list may have its own.
+    let item = ConfigValue.map([
+      "conv2d": .map(["channels": .integer(4), "kernel": .integer(5), "algorithm": .text("winograd2")])
+    ])
+    let refusal = #expect(throws: NetworkError.self) {
+      try LayerList.network([item], input: input, classes: 2, initialisation: nil)
+    }
+    #expect(refusal?.description.hasPrefix("model.layers[0]: 0: winograd2 can't do") == true)
+  }
+
+  /// A weight keeps its value and its place in files, however it lies in memory.
+  @Test func fusionKeepsTheFirstValuesOfArrays() throws {
+    let network = try ModelZoo.network(
+      "seed_cnn", input: FeatureShape(channels: 3, height: 16, width: 16), options: .init(classes: 2))
+    let fused = network.fused()
+    #expect(!fused.nodes.contains { $0.layer is Flatten })
+    let (a, b) = (network.initialValues(seed: 1), fused.initialValues(seed: 1))
+    for (x, y) in zip(network.layout.entries, fused.layout.entries) {
+      #expect(x.name == y.name && x.array(in: a.pointer) == y.array(in: b.pointer), "\(x.name)")
+    }
+    #expect(a.values != b.values)
+  }
+
   @Test func theSeedDecidesTheFirstValues() throws {
     let network = try ModelZoo.network(
       "seed_cnn", input: FeatureShape(channels: 3, height: 16, width: 16), options: .init(classes: 2))

@@ -24,11 +24,14 @@ func run() throws {
   let network = try ModelZoo.network(
     config.model.name, input: input,
     options: ModelZoo.Options(classes: classes, dropout: config.model.dropout)
-  ).fused()
+  ).computing(by: config.engine.convolution).fused()
   let values = network.initialValues(seed: 0)
   for entry in network.layout.entries {
     let tensor = try given.tensor("weights.\(entry.name)")
-    (values.pointer + entry.offset).update(from: tensor.values, count: tensor.values.count)
+    guard tensor.shape == entry.shape else {
+      throw LayerError("weights.\(entry.name) expects shape \(entry.shape), got \(tensor.shape)")
+    }
+    entry.fill(values.pointer, with: tensor.values)
   }
 
   let size = config.training.microbatch
@@ -72,8 +75,8 @@ func run() throws {
   }
   output.add("loss", Tensor(shape: [steps], values: losses))
   for entry in network.layout.entries {
-    output.add(
-      "weights.\(entry.name)", Tensor(shape: entry.shape, values: Array(step.values.values[entry.range])))
+    let values = entry.array(in: step.values.pointer)
+    output.add("weights.\(entry.name)", Tensor(shape: entry.shape, values: values))
   }
   try output.write(to: arguments[2])
 }

@@ -4,10 +4,12 @@ import Testing
 @Suite struct FlatLayoutTests {
   private let layout = FlatLayout(
     parameters: [
-      ("conv.weight", [3, 3, 3], .weight), ("conv.bias", [1], .bias), ("norm.weight", [16], .normScale),
-      ("fc.weight", [10, 200], .weight),
+      .init("conv.weight", [3, 3, 3], .weight), .init("conv.bias", [1], .bias),
+      .init("norm.weight", [16], .normScale), .init("fc.weight", [10, 200], .weight),
     ],
-    statistics: [("norm.running_mean", [16], .runningMean), ("norm.running_var", [17], .runningVariance)])
+    statistics: [
+      .init("norm.running_mean", [16], .runningMean), .init("norm.running_var", [17], .runningVariance),
+    ])
 
   @Test func arraysLieInOrderOnBordersOf64Bytes() {
     #expect(layout.parameters.map(\.offset) == [0, 32, 48, 64])
@@ -29,7 +31,7 @@ import Testing
   }
 
   @Test func aNetworkWithoutStatisticsHasNoRoomForThem() {
-    let bare = FlatLayout(parameters: [("w", [1024], .weight)], statistics: [])
+    let bare = FlatLayout(parameters: [.init("w", [1024], .weight)], statistics: [])
     #expect(bare.parameterExtent == 1024 && bare.extent == 1024)
     #expect(FlatLayout(parameters: [], statistics: []).extent == 0)
   }

@@ -198,15 +198,15 @@ import Training
         refusal(Self.layout, ["momentum_buffer"])
           == "\(path)/optimizer.safetensors: holds exp_avg, exp_avg_sq of the optimizer, "
           + "but the configured optimizer expects momentum_buffer")
-      let wider = FlatLayout(parameters: [("conv.weight", [7, 12], .weight)], statistics: [])
+      let wider = FlatLayout(parameters: [.init("conv.weight", [7, 12], .weight)], statistics: [])
       #expect(
         refusal(wider, Self.states)
           == "\(path)/weights.safetensors: conv.weight expects shape (7, 12), got (7, 11)")
-      let fewer = FlatLayout(parameters: [("conv.weight", [7, 11], .weight)], statistics: [])
+      let fewer = FlatLayout(parameters: [.init("conv.weight", [7, 11], .weight)], statistics: [])
       #expect(
         refusal(fewer, Self.states)
           == "\(path)/weights.safetensors: holds conv.bias and 4 more, which the model has no place for")
-      let more = FlatLayout(parameters: [("head.weight", [7, 11], .weight)], statistics: [])
+      let more = FlatLayout(parameters: [.init("head.weight", [7, 11], .weight)], statistics: [])
       #expect(refusal(more, Self.states) == "\(path)/weights.safetensors: no array \"head.weight\"")
     }
   }
@@ -224,6 +224,32 @@ import Training
     }
   }
 
+  /// However arrays lie in memory, files and hashes have PyTorch's order.
+  @Test func filesDoNotShowHowWeightsLieInMemory() throws {
+    try withScratchDirectory { directory in
+      let shape: Shape = [5, 18]
+      let array = (0..<90).map(Float.init)
+      let layouts = [1, 6].map { taps in
+        FlatLayout(parameters: [.init("w", shape, .weight, .panels(taps: taps))], statistics: [])
+      }
+      let flat = layouts.map { layout in
+        let flat = FloatBuffer(count: layout.extent)
+        layout.parameters[0].fill(flat.pointer, with: array)
+        return flat
+      }
+      #expect(flat[0].values != flat[1].values)
+      #expect(
+        WeightsHash.of(flat[0].pointer, layout: layouts[0])
+          == WeightsHash.of(flat[1].pointer, layout: layouts[1]))
+      let path = directory + "/weights.safetensors"
+      try CheckpointArrays.weights(flat[0].values, layout: layouts[0], step: 1, model: "m", classes: [])
+        .write(to: path)
+      let file = try Safetensors.Reader(path: path)
+      #expect(try file.tensor("w") == Tensor(shape: shape, values: array))
+      #expect(try CheckpointArrays.weights(in: file, layout: layouts[1]) == flat[1].values)
+    }
+  }
+
   @Test func weightsHashTellsBitsNamesAndShapesApart() {
     let values = Self.checkpoint(step: 1).values
     let hash = WeightsHash.of(values, layout: Self.layout)
@@ -233,9 +259,9 @@ import Training
     other = values
     other[Self.layout.parameterExtent - 1] = 7
     #expect(WeightsHash.of(other, layout: Self.layout) == hash, "padding is no weight")
-    let a = FlatLayout(parameters: [("w", [2, 3], .weight)], statistics: [])
-    let b = FlatLayout(parameters: [("w", [3, 2], .weight)], statistics: [])
-    let c = FlatLayout(parameters: [("v", [2, 3], .weight)], statistics: [])
+    let a = FlatLayout(parameters: [.init("w", [2, 3], .weight)], statistics: [])
+    let b = FlatLayout(parameters: [.init("w", [3, 2], .weight)], statistics: [])
+    let c = FlatLayout(parameters: [.init("v", [2, 3], .weight)], statistics: [])
     #expect(Set([a, b, c].map { WeightsHash.of(values, layout: $0) }).count == 3)
   }
 

@@ -43,6 +43,7 @@ import Training
     #expect(found.count == 3 * Self.samples.count)
     let alone = Inference(
       network, values: values, images: 1, team: ThreadTeam(count: 1), kernels: .detected)
+    alone.prepare()
     for (place, sample) in Self.samples.enumerated() {
       let image = try source.load(sample)
       let pixels = FloatBuffer(count: pipeline.floats(for: 1))

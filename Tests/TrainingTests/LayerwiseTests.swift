@@ -8,10 +8,11 @@ import Training
   /// The arrays that `Golden/layerwise.py` trains.
   static let layout = FlatLayout(
     parameters: [
-      ("conv.weight", [24, 50], .weight), ("conv.bias", [13], .bias), ("norm.weight", [15], .normScale),
-      ("norm.bias", [15], .normShift),
+      .init("conv.weight", [24, 50], .weight), .init("conv.bias", [13], .bias),
+      .init("norm.weight", [15], .normScale),
+      .init("norm.bias", [15], .normShift),
     ],
-    statistics: [("norm.running_mean", [15], .runningMean)])
+    statistics: [.init("norm.running_mean", [15], .runningMean)])
 
   struct Case: CustomTestStringConvertible, Sendable {
     let name: String

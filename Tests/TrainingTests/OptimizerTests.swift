@@ -6,10 +6,12 @@ import Training
   /// The arrays that `Golden/optimizers.py` trains.
   static let layout = FlatLayout(
     parameters: [
-      ("conv.weight", [7, 11], .weight), ("conv.bias", [13], .bias), ("norm.weight", [15], .normScale),
-      ("norm.bias", [15], .normShift),
+      .init("conv.weight", [7, 11], .weight), .init("conv.bias", [13], .bias),
+      .init("norm.weight", [15], .normScale), .init("norm.bias", [15], .normShift),
     ],
-    statistics: [("norm.running_mean", [15], .runningMean), ("norm.running_var", [15], .runningVariance)])
+    statistics: [
+      .init("norm.running_mean", [15], .runningMean), .init("norm.running_var", [15], .runningVariance),
+    ])
 
   struct Case: CustomTestStringConvertible, Sendable {
     let name: String

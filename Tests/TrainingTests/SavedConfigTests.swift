@@ -1,5 +1,6 @@
 import Collectives
 import Foundation
+import Layers
 import Testing
 import Training
 
@@ -46,6 +47,23 @@ import Training
       var longer = before
       longer.training.epochs = 2
       #expect(try ConfigLoader.load(file: run + "/config.yaml").config == longer)
+    }
+  }
+
+  /// The algorithm decides over bits, so a resumed run keeps that of its beginning.
+  @Test func theChoiceOfAlgorithmsIsKept() throws {
+    try withScratchDirectory { directory in
+      let run = directory + "/run"
+      _ = try Trainer(try job(run, ["engine.convolution=blas"]), sinks: []).run(resume: false)
+      #expect(try ConfigLoader.load(file: run + "/config.yaml").config.engine.convolution == .blas)
+      let resumed = try job(run, ["training.epochs=2"], resume: true)
+      let choices = resumed.network.nodes.compactMap { ($0.layer as? Conv2d)?.algorithm }
+      #expect(choices == [.blas, .blas])
+      #expect {
+        _ = try job(directory + "/other", ["engine.convolution=winograd4"])
+      } throws: {
+        "\($0)".hasPrefix("conv1: winograd4 can't do a convolution of 3 to 6 channels with kernel (5, 5)")
+      }
     }
   }
 

@@ -75,21 +75,29 @@ struct StepCase {
   }
 
   func leaves() -> [Leaf] {
-    let plan = Plan(network, images: local.map(\.images).max() ?? 1, mode: .training)
+    let plan = Plan(network, images: local.map(\.images).max() ?? 1, mode: .training, kernels: .detected)
+    let prepared = PreparedWeights(network, values: initial, kernels: .detected)
+    prepared.prepare(part: 0, of: 1)
     return local.map { microbatch in
-      let pass = MicrobatchInFlight(
-        plan, values: initial, scratch: FloatBuffer(count: plan.scratchCount), kernels: .detected)
+      let pass = WaveInFlight(plan, values: initial, prepared: prepared)
       let flat = FloatBuffer(count: network.layout.extent)
-      pass.load(microbatch.pixels.pointer, images: microbatch.images, place: microbatch.place)
+      pass.load([microbatch.part])
       for (index, node) in network.nodes.enumerated() {
-        pass.forward(node: index, batchStatistics: node.statistics.map { flat.pointer + $0.offset })
+        pass.forward(node: index)
+        guard !node.statistics.isEmpty else { continue }
+        pass.batchStatistics(
+          node: index, microbatch: 0, into: node.statistics.map { flat.pointer + $0.offset })
       }
-      let logits = Array(UnsafeBufferPointer(start: pass.logits, count: Self.classes * microbatch.images))
-      _ = loss.forwardBackward(
-        logits: pass.logits, labels: microbatch.labels, images: microbatch.images, denominator: denominator,
-        dLogits: pass.logitsGradient, kernels: .detected)
+      let logits = (0..<(Self.classes * microbatch.images)).map {
+        pass.logits[$0 % microbatch.images * 16 + $0 / microbatch.images]
+      }
+      _ = pass.computeLoss(loss, microbatch: 0, labels: microbatch.labels, denominator: denominator)
       for (index, node) in network.nodes.enumerated().reversed() {
-        pass.backward(node: index, parameterGradients: node.parameters.map { flat.pointer + $0.offset })
+        if !node.parameters.isEmpty {
+          let targets = node.parameters.map { flat.pointer + $0.offset }
+          pass.backwardParameters(node: index, microbatch: 0, into: targets)
+        }
+        pass.backwardData(node: index)
       }
       return Leaf(flat: flat.values, logits: logits)
     }

@@ -17,10 +17,11 @@ import Training
     let result = try step.run(example.batch(), learningRate: 0.5)
     for entry in example.network.layout.parameters {
       let gradient = step.gradient(of: entry)
-      #expect(gradient == Array(expected[entry.range]), "\(entry.name)")
+      #expect(gradient == entry.tensor(in: expected).values, "\(entry.name)")
       #expect(gradient.contains { $0 != 0 }, "\(entry.name)")
-      let moved = zip(example.initial.values[entry.range], gradient).map { $0 - 0.5 * $1 }
-      #expect(largestDifference(step.values.values[entry.range], moved[...]) < 1e-6, "\(entry.name)")
+      let moved = zip(entry.array(in: example.initial.pointer), gradient).map { $0 - 0.5 * $1 }
+      #expect(
+        largestDifference(entry.array(in: step.values.pointer)[...], moved[...]) < 1e-6, "\(entry.name)")
     }
     #expect(abs(result.meanLoss - example.meanLoss(of: leaves)) < 1e-6)
     let correct = zip(leaves, example.local).reduce(0) { $0 + Self.correct($1.0.logits, $1.1.labels) }
@@ -53,11 +54,11 @@ import Training
   private func gradient(of example: StepCase) throws -> (flat: [Float], loss: Double) {
     let step = try example.step()
     let result = try step.run(example.batch(), learningRate: 0)
-    var flat = Array(repeating: Float(0), count: example.network.layout.extent)
+    let flat = FloatBuffer(count: example.network.layout.extent)
     for entry in example.network.layout.parameters {
-      flat.replaceSubrange(entry.range, with: step.gradient(of: entry))
+      entry.fill(flat.pointer, with: step.gradient(of: entry))
     }
-    return (flat, result.meanLoss)
+    return (flat.values, result.meanLoss)
   }
 
   @Test(arguments: cuts) func runningStatisticsFollowTheMeanOverImages(sizes: [Int]) throws {

@@ -1,40 +1,62 @@
 #pragma once
-// Batch normalisation (Ioffe & Szegedy 2015) of (C, N, H, W): a channel is one contiguous run.
-#include <stdbool.h>
-#include <stddef.h>
+// Batch normalisation (Ioffe & Szegedy 2015), with what often follows it in the same pass over memory.
+// Arrays of one value per channel are padded to whole blocks by zeros, gradients too.
+#include "blocked.h"
 #include "isa.h"
 
+typedef enum {
+  CNN_AFTER_NORM_NOTHING = 0,
+  CNN_AFTER_NORM_RELU = 1,
+  // y = relu(batch norm + residual).
+  CNN_AFTER_NORM_ADD_RELU = 2,
+  // y = max of relu(batch norm) over windows of 2 x 2 side by side; a last odd row or column has none.
+  CNN_AFTER_NORM_RELU_MAX_POOL = 3,
+} cnn_after_norm;
+
 typedef struct {
-  size_t channels;
-  size_t count;   // values of a channel: n * h * w
+  cnn_blocked x;
+  ptrdiff_t ih, iw;  // of x; only where pooled
   float epsilon;
-  bool relu;      // y = max(0, batch norm), as a ReLU behind it would give bit by bit
+  cnn_after_norm after;
 } cnn_batch_norm_shape;
 
-// Arrays of one value per channel; weight and bias may be NULL (1 and 0).
+// Learned values; NULL for 1 and 0.
 typedef struct {
   const float *weight, *bias;
-  const float *mean;               // of the microbatch, or running
-  const float *inverse_deviation;  // 1 / sqrt(variance + epsilon)
-} cnn_batch_norm_channels;
+} cnn_batch_norm_affine;
 
+// Rows of one value per channel that a microbatch keeps for backward.
+enum {
+  CNN_NORM_MEAN,       // mean[c] = sum x / count, count = images * area
+  CNN_NORM_INVERSE,    // inverse[c] = 1 / sqrt(sum (x - mean)^2 / count + epsilon)
+  CNN_NORM_UNBIASED,   // sum (x - mean)^2 / (count - 1)
+  CNN_NORM_OFFSET,     // sum g / count, by backward_sums
+  CNN_NORM_SLOPE,      // sum g * (x - mean) * inverse^2 / count
+  CNN_NORM_ROWS,
+};
+
+// All work on the images of a range: a microbatch, in inference any.
 typedef struct {
-  // mean[c] = sum x / count, inverse_deviation[c] = 1 / sqrt(sum (x - mean)^2 / count + epsilon),
-  // unbiased_variance[c] = sum (x - mean)^2 / (count - 1). Reads one channel.
-  // y = (x - mean) * (inverse_deviation * weight) + bias. Overwrites all four; y may be x.
-  void (*forward_training)(float *y, float *mean, float *inverse_deviation, float *unbiased_variance,
-                           const float *x, const float *weight, const float *bias,
-                           const cnn_batch_norm_shape *shape);
-  // y = (x - mean) * (weight / sqrt(variance + epsilon)) + bias. Overwrites y, which may be x.
-  void (*forward_inference)(float *y, const float *x, const float *mean, const float *variance,
-                            const float *weight, const float *bias, const cnn_batch_norm_shape *shape);
-  // With dy gated by y > 0 where shape->relu is set:
-  // dbias[c] = sum dy, dweight[c] = sum dy * (x - mean) * inverse_deviation,
-  // dx = (dy - sum dy / count - (x - mean) * inverse_deviation^2 * sum dy * (x - mean) / count)
-  //      * inverse_deviation * weight.
-  // Overwrites dx, dweight and dbias, each of which may be NULL (not wanted); dx may be dy.
-  void (*backward)(float *dx, float *dweight, float *dbias, const float *dy, const float *x,
-                   const cnn_batch_norm_channels *channels, const cnn_batch_norm_shape *shape);
+  // batch norm = (x - mean) * (inverse * weight) + bias. Overwrites the first three rows of saved, and y,
+  // which may be x unless pooled. residual only where added.
+  void (*forward_training)(float *y, float *saved, const float *x, const float *residual,
+                           const cnn_batch_norm_affine *affine, const cnn_batch_norm_shape *shape);
+  // The same with given mean, and inverse = 1 / sqrt(variance + epsilon). Overwrites y.
+  void (*forward_inference)(float *y, const float *x, const float *residual, const float *mean,
+                            const float *variance, const cnn_batch_norm_affine *affine,
+                            const cnn_batch_norm_shape *shape);
+  // With g = dy where the gate of the ReLU is open, otherwise 0, and pooled at the winner alone:
+  // dbias = sum g, dweight = sum g * (x - mean) * inverse. Overwrites them (NULL: not wanted), the rows
+  // offset and slope of saved, and dresidual = g (only where added; NULL: not wanted). y only where
+  // added or pooled. Pooled, z - mean is found again from y, and only where weight is too small beside
+  // bias from x.
+  void (*backward_sums)(float *dweight, float *dbias, float *dresidual, float *saved, const float *dy,
+                        const float *x, const float *y, const cnn_batch_norm_affine *affine,
+                        const cnn_batch_norm_shape *shape);
+  // dx = (g - offset - (x - mean) * slope) * (inverse * weight). Overwrites dx, which may be dy unless
+  // pooled. Added: with y NULL dy is gated already (dresidual).
+  void (*backward_data)(float *dx, const float *saved, const float *dy, const float *x, const float *y,
+                        const cnn_batch_norm_affine *affine, const cnn_batch_norm_shape *shape);
 } cnn_batch_norm_kernels;
 
 const cnn_batch_norm_kernels *cnn_batch_norm_kernels_for(cnn_isa isa);

@@ -1,6 +1,6 @@
 #pragma once
-// Element-wise operators over `count` floats. Where the gate of a ReLU is closed, a NaN still passes,
-// as in PyTorch: relu(v) is 0 for v < 0, v otherwise.
+// Element-wise operators over `count` floats, a multiple of 16 (whole pixels of whole blocks). Where the
+// gate of a ReLU is closed, a NaN still passes, as in PyTorch: relu(v) is 0 for v < 0, v otherwise.
 #include <stdbool.h>
 #include <stddef.h>
 #include "isa.h"

@@ -1,3 +1,5 @@
+import Layers
+
 /// Everything that a run can be told, each key with its default. `configs/reference.yaml` says in a
 /// sentence what each one does; the names in the file are the names here in snake_case.
 package struct RunConfig: Codable, Sendable, Equatable {
@@ -139,9 +141,7 @@ package struct EarlyStoppingConfig: Codable, Sendable, Equatable {
 }
 
 package struct EngineConfig: Codable, Sendable, Equatable {
-  package enum Convolution: String, ConfigChoice { case blas }
-
-  package var convolution = Convolution.blas
+  package var convolution = ConvolutionChoice.auto
 }
 
 package struct PlacementConfig: Codable, Sendable, Equatable {
@@ -161,6 +161,8 @@ package struct ChecksConfig: Codable, Sendable, Equatable {
     case recomputeEvery = "recompute_every"
   }
 }
+
+extension ConvolutionChoice: ConfigChoice {}
 
 package struct LogConfig: Codable, Sendable, Equatable {
   /// Steps between lines of the log.

@@ -1,0 +1,7 @@
+#pragma once
+// The algorithms behind the table of convolution.h, each with one constant for every instruction set.
+#include "convolution.h"
+
+extern const cnn_conv_algorithm cnn_conv_ref[3], cnn_conv_direct[3], cnn_conv_dense[3], cnn_conv_stem[3],
+    cnn_conv_depthwise[3];
+extern const cnn_conv_algorithm cnn_conv_winograd2[3], cnn_conv_winograd4[3], cnn_conv_winograd5[3];

@@ -1,0 +1,38 @@
+#pragma once
+// Where things lie, in the words of convolution.h.
+#include "convolution.h"
+
+static inline ptrdiff_t smaller(ptrdiff_t a, ptrdiff_t b) { return a < b ? a : b; }
+static inline ptrdiff_t larger(ptrdiff_t a, ptrdiff_t b) { return a > b ? a : b; }
+static inline ptrdiff_t ceiling(ptrdiff_t a, ptrdiff_t b) { return (a + b - 1) / b; }
+
+// Blocks of 16 channels.
+static inline ptrdiff_t conv_blocks(ptrdiff_t channels) { return ceiling(channels, CNN_BLOCK); }
+
+// Floats from a block of channels to the next, of x and of y.
+static inline ptrdiff_t conv_x_block(const cnn_conv_shape *s) { return s->n * s->ih * s->iw * CNN_BLOCK; }
+static inline ptrdiff_t conv_y_block(const cnn_conv_shape *s) { return s->n * s->oh * s->ow * CNN_BLOCK; }
+
+// The first block of an image of x and of y.
+static inline ptrdiff_t conv_x_image(const cnn_conv_shape *s, ptrdiff_t image) {
+  return image * s->ih * s->iw * CNN_BLOCK;
+}
+static inline ptrdiff_t conv_y_image(const cnn_conv_shape *s, ptrdiff_t image) {
+  return image * s->oh * s->ow * CNN_BLOCK;
+}
+
+// The channels of a panel that begins at `first`: 32, or 16 at the end.
+static inline ptrdiff_t conv_panel_width(ptrdiff_t channels, ptrdiff_t first) {
+  return smaller(CNN_PANEL, conv_blocks(channels) * CNN_BLOCK - first);
+}
+
+// Floats of all weights.
+static inline ptrdiff_t conv_weights(const cnn_conv_shape *s) {
+  return conv_blocks(s->oc) * CNN_BLOCK * (s->ic / s->groups) * s->kh * s->kw;
+}
+
+// The weight of output o and input i of its group, at tap a * kw + b.
+static inline ptrdiff_t conv_weight_at(const cnn_conv_shape *s, ptrdiff_t o, ptrdiff_t i, ptrdiff_t tap) {
+  const ptrdiff_t inputs = s->ic / s->groups, first = o / CNN_PANEL * CNN_PANEL;
+  return first * s->kh * s->kw * inputs + (tap * inputs + i) * conv_panel_width(s->oc, first) + o - first;
+}

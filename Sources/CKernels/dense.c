@@ -1,0 +1,67 @@
+// Kernels that cover the whole input, so that an output is one pixel: Linear, over (C, H, W) or F
+// features. A row of A is an image. The weights are by far the most of what is read, so the sums are
+// cut into chunks of k: a chunk of the images stays in L2 while the weights pass by, once.
+#include "convolution_algorithms.h"
+#include "packing.h"
+#include "tile.h"
+#include "tile_taps.h"
+
+static bool dense_fits(const cnn_conv_shape *s, cnn_conv_pass pass) {
+  return !s->planar && s->groups == 1 && s->kh == s->ih && s->kw == s->iw && s->oh == 1 && s->ow == 1 &&
+         s->ph == 0 && s->pw == 0 && (s->kh == 1 || s->dh == 1) && (s->kw == 1 || s->dw == 1);
+}
+static size_t dense_prepared(const cnn_conv_shape *s, cnn_conv_pass pass) { return 0; }
+static void dense_prepare(const cnn_conv_shape *s, cnn_conv_pass pass, float *prepared,
+                          const float *weight) {}
+
+// What is worked on at once: some taps with all their channels, or some blocks of the channels of one.
+enum { dense_depth = 1024, dense_images = 128 };
+
+typedef struct {
+  ptrdiff_t images, taps, blocks;
+  ptrdiff_t block;  // floats from a block of channels to the next, where the images' rows are packed
+} dense_chunk;
+
+static dense_chunk dense_chunk_of(const cnn_conv_shape *s) {
+  const ptrdiff_t images = smaller(dense_images, s->images);
+  return (dense_chunk){images, smaller(s->kh * s->kw, larger(1, dense_depth / s->ic)),
+                       smaller(conv_blocks(s->ic), dense_depth / CNN_BLOCK), (images | 1) * CNN_BLOCK};
+}
+
+// Floats of the table of taps.
+static ptrdiff_t dense_table(const dense_chunk *c) {
+  return ceiling(c->taps * (ptrdiff_t)sizeof(ptrdiff_t), 64) * CNN_BLOCK;
+}
+
+// Backward to the data has images in the lanes, as many as two vectors hold.
+enum { dense_lanes = 32 };
+
+static size_t dense_scratch(const cnn_conv_shape *s, cnn_conv_pass pass) {
+  const dense_chunk c = dense_chunk_of(s);
+  if (pass == CNN_CONV_BACKWARD_DATA)
+    return (size_t)(ceiling(s->images, dense_lanes) * conv_blocks(s->oc) * CNN_BLOCK * dense_lanes +
+                    CNN_BLOCK * dense_lanes);
+  return (size_t)(dense_table(&c) + c.taps * c.blocks * c.block);
+}
+
+// Packs [tap][block][image][16] of a chunk that begins at `tap` and `block`.
+static void dense_pack(const cnn_conv_shape *s, const dense_chunk *c, float *to, const float *x,
+                       ptrdiff_t image, ptrdiff_t images, ptrdiff_t tap, ptrdiff_t taps, ptrdiff_t block,
+                       ptrdiff_t blocks) {
+  const ptrdiff_t area = s->ih * s->iw * CNN_BLOCK;
+  for (ptrdiff_t b = 0; b < blocks; b++) {
+    const float *from = x + (block + b) * conv_x_block(s) + image * area + tap * CNN_BLOCK;
+    for (ptrdiff_t i = 0; i < images; i++)
+      for (ptrdiff_t t = 0; t < taps; t++)
+        memcpy(to + (t * blocks + b) * c->block + i * CNN_BLOCK, from + i * area + t * CNN_BLOCK,
+               CNN_BLOCK * sizeof *to);
+  }
+}
+
+#define KERNEL_BODY "dense_body.h"
+#include "each_isa.h"
+
+#define TABLE(isa)                                                                                    \
+  {"dense", dense_fits, dense_prepared, dense_prepare, dense_scratch, dense_forward_##isa,            \
+   dense_backward_data_##isa, dense_backward_weights_##isa}
+const cnn_conv_algorithm cnn_conv_dense[] = ISA_TABLE(TABLE);

@@ -1,0 +1,208 @@
+import CKernels
+import Tensors
+
+/// How convolutions are computed.
+package enum ConvolutionChoice: String, Sendable, CaseIterable, Codable {
+  /// Each layer and pass by the rule of `Convolution.ranking`.
+  case auto
+  /// im2row and OpenBLAS.
+  case blas
+  /// One algorithm for every convolution (linear layers keep theirs); a network with a shape that it
+  /// can't do is refused.
+  case direct, winograd2, winograd4, winograd5
+
+  /// The algorithm that every convolution must use.
+  fileprivate var forced: String? { self == .auto || self == .blas ? nil : rawValue }
+}
+
+/// A convolution of a wave, each pass by the algorithm that was chosen for its shape and instruction
+/// set, never for its number of images: a choice must not depend on lanes and ranks.
+///
+/// Prepared are the weights of forward, then those of backward data; of BLAS the same for both.
+struct Convolution {
+  typealias Algorithm = UnsafePointer<cnn_conv_algorithm>
+
+  private static let passes = [CNN_CONV_FORWARD, CNN_CONV_BACKWARD_DATA, CNN_CONV_BACKWARD_WEIGHTS]
+
+  private let shape: ConvolutionShape
+  private let kernels: InstructionSet
+  private let choice: ConvolutionChoice
+
+  /// `shape` with all images of the wave.
+  init(_ shape: ConvolutionShape, _ choice: ConvolutionChoice, _ kernels: InstructionSet) {
+    self.shape = shape
+    self.choice = choice
+    self.kernels = kernels
+  }
+
+  // MARK: Choosing
+
+  /// Algorithms for a shape, the first that fits is taken.
+  ///
+  /// Winograd's tiles of m × m outputs take (m + 2)² products each, so the m that needs fewest wins,
+  /// the larger error of F(4) and F(5) (3e-5, 1e-5 of the largest output) being borne where that is a
+  /// tenth at least. With fewer than 16 channels on a side transforms cost more than they save.
+  private static func ranking(_ shape: ConvolutionShape) -> [String] {
+    if shape.planar { return ["stem"] }
+    if shape.isDepthwise { return ["depthwise", "direct"] }
+    if shape.groups == 1 && shape.coversInput { return ["dense", "direct"] }
+    if shape.groups == 1 && shape.kh == 1 && shape.kw == 1 { return ["pointwise", "direct"] }
+    guard shape.isWinograd, min(shape.ic, shape.oc) >= 16 else { return ["direct"] }
+    func products(_ tile: Int) -> Int {
+      ((shape.oh + tile - 1) / tile) * ((shape.ow + tile - 1) / tile) * (tile + 2) * (tile + 2)
+    }
+    let plain = 9 * shape.oh * shape.ow
+    var best = (name: "winograd4", products: products(4))
+    for (name, tile) in [("winograd2", 2), ("winograd5", 5)] where 10 * products(tile) < 9 * best.products {
+      best = (name, products(tile))
+    }
+    return 10 * best.products < 9 * plain ? [best.name, "direct"] : ["direct"]
+  }
+
+  /// The algorithm of a pass; nil for BLAS.
+  private func algorithm(_ pass: cnn_conv_pass) -> Algorithm? {
+    if choice == .blas { return nil }
+    if let forced = choice.forced, let algorithm = Self.fitting(forced, shape, pass, kernels) {
+      return algorithm
+    }
+    for name in Self.ranking(shape) {
+      if let algorithm = Self.fitting(name, shape, pass, kernels) { return algorithm }
+    }
+    preconditionFailure("no algorithm for \(shape)")
+  }
+
+  /// The algorithms' names by pass: forward, backward data, backward weights.
+  var algorithmNames: [String] {
+    Self.passes.map { pass in
+      if shape.planar && pass == CNN_CONV_BACKWARD_DATA { return "" }
+      return algorithm(pass).map { String(cString: $0.pointee.name) } ?? "blas"
+    }
+  }
+
+  private static func fitting(
+    _ name: String, _ shape: ConvolutionShape, _ pass: cnn_conv_pass, _ kernels: InstructionSet
+  ) -> Algorithm? {
+    guard let algorithm = cnn_conv_algorithm_named(kernels.kernelTable, name),
+      withUnsafePointer(to: shape, { algorithm.pointee.fits($0, pass) })
+    else { return nil }
+    return algorithm
+  }
+
+  /// Throws where an algorithm is forced on a shape that it can't do, and names those that can.
+  static func check(_ shape: ConvolutionShape, _ choice: ConvolutionChoice) throws(LayerError) {
+    guard let forced = choice.forced else { return }
+    var blocked = shape
+    blocked.planar = false
+    func fits(_ name: String) -> Bool {
+      passes.allSatisfy { fitting(name, blocked, $0, .detected) != nil }
+    }
+    guard !fits(forced) else { return }
+    let others = ConvolutionChoice.allCases.filter {
+      $0 == .auto || $0 == .blas || fits($0.rawValue)
+    }
+    throw LayerError(
+      "\(forced) can't do a convolution of \(shape.ic) to \(shape.oc) channels with kernel "
+        + "\(Size2D(shape.kh, shape.kw)), stride \(Size2D(shape.sh, shape.sw)), dilation "
+        + "\(Size2D(shape.dh, shape.dw)) and \(shape.groups) group(s); "
+        + "\(others.map(\.rawValue).joined(separator: ", ")) can")
+  }
+
+  /// Whether planar images can be read in both passes that read x.
+  static func readsPlanar(_ shape: ConvolutionShape, _ choice: ConvolutionChoice) -> Bool {
+    guard choice == .auto || choice == .direct else { return false }
+    var planar = shape
+    planar.planar = true
+    return [CNN_CONV_FORWARD, CNN_CONV_BACKWARD_WEIGHTS].allSatisfy { pass in
+      ranking(planar).contains { fitting($0, planar, pass, .detected) != nil }
+    }
+  }
+
+  // MARK: Memory
+
+  /// Floats of prepared weights.
+  var preparedCount: Int {
+    if choice == .blas { return ConvolutionBLAS(shape, kernels).preparedCount }
+    return preparedCount(CNN_CONV_FORWARD) + preparedCount(CNN_CONV_BACKWARD_DATA)
+  }
+
+  /// Floats of scratch that every pass over at most the images of the shape can do with.
+  var scratchCount: Int {
+    if choice == .blas { return ConvolutionBLAS(shape, kernels).scratchCount }
+    return Self.passes.filter { !shape.planar || $0 != CNN_CONV_BACKWARD_DATA }.reduce(0) { most, pass in
+      guard let algorithm = algorithm(pass) else { return most }
+      return max(most, withUnsafePointer(to: shape) { Int(algorithm.pointee.scratch($0, pass)) })
+    }
+  }
+
+  private func preparedCount(_ pass: cnn_conv_pass) -> Int {
+    guard !shape.planar || pass != CNN_CONV_BACKWARD_DATA, let algorithm = algorithm(pass) else { return 0 }
+    let count = withUnsafePointer(to: shape) { Int(algorithm.pointee.prepared($0, pass)) }
+    return (count + 15) / 16 * 16
+  }
+
+  // MARK: Passes
+
+  /// Overwrites `prepared`.
+  func prepare(_ prepared: UnsafeMutablePointer<Float>, weight: UnsafePointer<Float>) {
+    if choice == .blas { return ConvolutionBLAS(shape, kernels).prepare(prepared, weight: weight) }
+    var target = prepared
+    for pass in [CNN_CONV_FORWARD, CNN_CONV_BACKWARD_DATA] {
+      let count = preparedCount(pass)
+      guard count > 0, let algorithm = algorithm(pass) else { continue }
+      withUnsafePointer(to: shape) { algorithm.pointee.prepare($0, pass, target, weight) }
+      target += count
+    }
+  }
+
+  /// y = w ∗ x + bias for the whole wave. Overwrites y.
+  func forward(
+    y: UnsafeMutablePointer<Float>, x: UnsafePointer<Float>, weight: UnsafePointer<Float>,
+    bias: UnsafePointer<Float>?, wave: Wave, prepared: UnsafePointer<Float>,
+    scratch: UnsafeMutablePointer<Float>
+  ) {
+    guard let algorithm = algorithm(CNN_CONV_FORWARD) else {
+      for images in wave.microbatches {
+        ConvolutionBLAS(shape(of: images), kernels)
+          .forward(y: y, x: x, prepared: prepared, bias: bias, scratch: scratch)
+      }
+      return
+    }
+    withUnsafePointer(to: shape) { algorithm.pointee.forward($0, y, x, weight, prepared, bias, scratch) }
+  }
+
+  /// Overwrites dx of the whole wave.
+  func backwardData(
+    dx: UnsafeMutablePointer<Float>, dy: UnsafePointer<Float>, weight: UnsafePointer<Float>, wave: Wave,
+    prepared: UnsafePointer<Float>, scratch: UnsafeMutablePointer<Float>
+  ) {
+    guard let algorithm = algorithm(CNN_CONV_BACKWARD_DATA) else {
+      for images in wave.microbatches {
+        ConvolutionBLAS(shape(of: images), kernels)
+          .backwardData(dx: dx, dy: dy, prepared: prepared, scratch: scratch)
+      }
+      return
+    }
+    let weights = prepared + preparedCount(CNN_CONV_FORWARD)
+    withUnsafePointer(to: shape) { algorithm.pointee.backward_data($0, dx, dy, weight, weights, scratch) }
+  }
+
+  /// Overwrites dWeight with the sum over the images of one microbatch.
+  func backwardWeights(
+    dWeight: UnsafeMutablePointer<Float>, x: UnsafePointer<Float>, dy: UnsafePointer<Float>,
+    images: Range<Int>, scratch: UnsafeMutablePointer<Float>
+  ) {
+    let part = shape(of: images)
+    guard let algorithm = algorithm(CNN_CONV_BACKWARD_WEIGHTS) else {
+      ConvolutionBLAS(part, kernels).backwardWeights(dWeight: dWeight, x: x, dy: dy, scratch: scratch)
+      return
+    }
+    withUnsafePointer(to: part) { algorithm.pointee.backward_weights($0, dWeight, x, dy, scratch) }
+  }
+
+  private func shape(of images: Range<Int>) -> ConvolutionShape {
+    var part = shape
+    part.first = images.lowerBound
+    part.images = images.count
+    return part
+  }
+}

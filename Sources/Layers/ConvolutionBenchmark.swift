@@ -1,0 +1,133 @@
+import CKernels
+import Tensors
+
+/// Times one algorithm in one pass of a convolution on random data, and says how far its result is
+/// from that of `ref`, which sums in double.
+package struct ConvolutionBenchmark {
+  package struct Figure: Sendable {
+    package let pass: String
+    package let algorithm: String
+    /// Of the median call, and of making the weights ready, which a step does once.
+    package let seconds: Double
+    package let prepareSeconds: Double
+    /// Of a direct convolution, whatever the algorithm spends: two for each multiply-add.
+    package let floatingPointOperations: Double
+    /// max |result − ref| / max |ref|.
+    package let error: Double
+
+    package var gigaflops: Double { floatingPointOperations / seconds * 1e-9 }
+  }
+
+  private let shape: cnn_conv_shape
+  private let kernels: InstructionSet
+  private let x: FloatBuffer
+  private let dy: FloatBuffer
+  private let weight: FloatBuffer
+
+  package init(_ convolution: ConvolutionCase, images: Int, kernels: InstructionSet) {
+    let shape = convolution.shape(images: images)
+    self.shape = shape
+    self.kernels = kernels
+    x = Self.activations(channels: shape.ic, positions: images * shape.ih * shape.iw, planar: shape.planar, 1)
+    dy = Self.activations(channels: shape.oc, positions: images * shape.oh * shape.ow, planar: false, 2)
+    let storage = ArrayStorage.panels(taps: shape.kh * shape.kw)
+    let form: Shape = [shape.oc, shape.ic / shape.groups, shape.kh, shape.kw]
+    weight = FloatBuffer(count: storage.count(of: form))
+    storage.pack(Self.random(form.count, 3), form, into: weight.pointer)
+  }
+
+  /// The algorithms that can do this pass.
+  package func algorithms(_ pass: cnn_conv_pass) -> [String] {
+    var count = 0
+    guard let table = cnn_conv_algorithms(kernels.kernelTable, &count) else { return [] }
+    return (0..<count).compactMap { index in
+      guard let algorithm = table[index]?.pointee, withUnsafePointer(to: shape, { algorithm.fits($0, pass) })
+      else { return nil }
+      return String(cString: algorithm.name)
+    }
+  }
+
+  /// Calls for about `seconds`, at least three.
+  package func measure(_ name: String, _ pass: cnn_conv_pass, seconds: Double) -> Figure {
+    let (yardstick, _, _) = run("ref", pass, seconds: 0)
+    let (result, times, prepareSeconds) = run(name, pass, seconds: seconds)
+    var error: Float = 0
+    var largest = Float.leastNormalMagnitude
+    for (value, expected) in zip(result, yardstick) {
+      error = max(error, abs(value - expected))
+      largest = max(largest, abs(expected))
+    }
+    let multiplyAdds =
+      shape.n * shape.oc * shape.oh * shape.ow * shape.ic / shape.groups * shape.kh * shape.kw
+    return Figure(
+      pass: Self.name(of: pass), algorithm: name, seconds: times.sorted()[times.count / 2],
+      prepareSeconds: prepareSeconds, floatingPointOperations: 2 * Double(multiplyAdds),
+      error: Double(error) / Double(largest))
+  }
+
+  package static let passes = [CNN_CONV_FORWARD, CNN_CONV_BACKWARD_DATA, CNN_CONV_BACKWARD_WEIGHTS]
+
+  package static func name(of pass: cnn_conv_pass) -> String {
+    switch pass {
+    case CNN_CONV_FORWARD: "forward"
+    case CNN_CONV_BACKWARD_DATA: "data"
+    default: "weights"
+    }
+  }
+
+  /// The result, the seconds of each call, and those of preparing the weights.
+  private func run(_ name: String, _ pass: cnn_conv_pass, seconds: Double) -> ([Float], [Double], Double) {
+    var shape = shape
+    guard let algorithm = cnn_conv_algorithm_named(kernels.kernelTable, name)?.pointee else {
+      preconditionFailure("there is no algorithm named \(name)")
+    }
+    let scratch = FloatBuffer(count: algorithm.scratch(&shape, pass))
+    let prepared = FloatBuffer(count: algorithm.prepared(&shape, pass))
+    let began = monotonicSeconds()
+    if prepared.count > 0 { algorithm.prepare(&shape, pass, prepared.pointer, weight.pointer) }
+    let prepareSeconds = monotonicSeconds() - began
+    let result: FloatBuffer
+    let call: () -> Void
+    switch pass {
+    case CNN_CONV_FORWARD:
+      result = FloatBuffer(count: dy.count)
+      call = {
+        algorithm.forward(
+          &shape, result.pointer, x.pointer, weight.pointer, prepared.pointer, nil, scratch.pointer)
+      }
+    case CNN_CONV_BACKWARD_DATA:
+      result = FloatBuffer(count: x.count)
+      call = {
+        algorithm.backward_data(
+          &shape, result.pointer, dy.pointer, weight.pointer, prepared.pointer, scratch.pointer)
+      }
+    default:
+      result = FloatBuffer(count: weight.count)
+      call = { algorithm.backward_weights(&shape, result.pointer, x.pointer, dy.pointer, scratch.pointer) }
+    }
+    var times: [Double] = []
+    let first = monotonicSeconds()
+    repeat {
+      let start = monotonicSeconds()
+      call()
+      times.append(monotonicSeconds() - start)
+    } while seconds > 0 && (times.count < 3 || monotonicSeconds() - first < seconds)
+    return (result.values, times, prepareSeconds)
+  }
+
+  /// Uniform in [−1, 1), blocked by channels with zeros in the lanes of channels that don't exist.
+  private static func activations(channels: Int, positions: Int, planar: Bool, _ number: Int) -> FloatBuffer {
+    if planar { return FloatBuffer(random(channels * positions, number)) }
+    let block = Int(CNN_BLOCK)
+    let values = FloatBuffer(random((channels + block - 1) / block * block * positions, number))
+    for index in 0..<values.count where index / (positions * block) * block + index % block >= channels {
+      values[index] = 0
+    }
+    return values
+  }
+
+  private static func random(_ count: Int, _ number: Int) -> [Float] {
+    let stream = RandomStream(seed: 0, purpose: .synthesis, position: number)
+    return (0..<count).map { 2 * stream.uniform(at: $0) - 1 }
+  }
+}

@@ -1,0 +1,91 @@
+import Layers
+import Synchronization
+import Tensors
+
+/// What the layers of a network make of its weights before a step (packed, transformed), once for all
+/// lanes of a rank, which read it only.
+///
+/// Either all at once (`prepare`), or node by node as their values arrive: `begin`, then `make` by
+/// whichever lane comes first.
+package final class PreparedWeights: @unchecked Sendable {
+  private let network: Network
+  private let values: FloatBuffer
+  private let kernels: InstructionSet
+  private let memory: FloatBuffer
+  /// Where each node's part begins.
+  private let offsets: [Int]
+  private let counts: [Int]
+  private enum State {
+    static let stale = 0
+    static let claimed = 1
+    static let made = 2
+  }
+  /// Of each node.
+  private let states: UnsafeMutablePointer<Atomic<Int>>
+
+  /// - Parameter values: the flat parameters, of which `prepare` makes what they hold then.
+  package init(_ network: Network, values: FloatBuffer, kernels: InstructionSet) {
+    self.network = network
+    self.values = values
+    self.kernels = kernels
+    var (end, offsets, counts) = (0, [Int](), [Int]())
+    for node in network.nodes {
+      let count = node.layer.memory(for: node.inputShapes, images: 1, kernels: kernels).prepared
+      offsets.append(end)
+      counts.append(count)
+      end += (count + 15) / 16 * 16
+    }
+    (self.offsets, self.counts) = (offsets, counts)
+    memory = FloatBuffer(count: end)
+    states = .allocate(capacity: counts.count)
+    for index in counts.indices { (states + index).initialize(to: Atomic(State.made)) }
+  }
+
+  deinit {
+    states.deinitialize(count: counts.count)
+    states.deallocate()
+  }
+
+  /// Floats in all.
+  package var count: Int { memory.count }
+
+  package func pointer(of node: Int) -> UnsafePointer<Float> { UnsafePointer(memory.pointer + offsets[node]) }
+
+  /// The values change: what was made of them is stale. While no lane reads.
+  package func begin() {
+    for index in counts.indices where counts[index] > 0 {
+      states[index].store(State.stale, ordering: .releasing)
+    }
+  }
+
+  /// Makes a node's part ready, unless that was or is being done. Whether it is ready.
+  @discardableResult
+  package func make(_ node: Int) -> Bool {
+    let claim = states[node].compareExchange(
+      expected: State.stale, desired: State.claimed, ordering: .acquiringAndReleasing)
+    guard claim.exchanged else { return claim.original == State.made }
+    makeReady(node)
+    states[node].store(State.made, ordering: .releasing)
+    return true
+  }
+
+  package func isMade(_ node: Int) -> Bool { states[node].load(ordering: .acquiring) == State.made }
+
+  /// Makes ready one part of `parts`, nearly equal in floats; who makes which changes no bit. Nobody may
+  /// read until all parts are made.
+  package func prepare(part: Int, of parts: Int) {
+    let share = (memory.count + parts - 1) / parts
+    for index in counts.indices
+    where counts[index] > 0 && (offsets[index] + counts[index] / 2) / share == part {
+      makeReady(index)
+    }
+  }
+
+  private func makeReady(_ index: Int) {
+    let node = network.nodes[index]
+    node.layer.prepare(
+      memory.pointer + offsets[index],
+      parameters: node.parameters.map { UnsafePointer(values.pointer + $0.offset) },
+      inputs: node.inputShapes, kernels: kernels)
+  }
+}
