@@ -118,8 +118,20 @@ final class BucketMessages {
     return moved || before != (receivesPosted, sumsPosted, arrived, sumsSent)
   }
 
-  /// Whether nothing is on its way from this rank to another.
-  var isIdle: Bool { sumsSent == sumsPosted && valueSendsInFlight.isEmpty }
+  /// Whether everything that this rank owes others of a turn has left it.
+  func isIdle(after turn: Int) -> Bool {
+    hasPostedSums(of: turn) && sumsSent == sumsPosted && valueSendsInFlight.isEmpty
+      && hasPostedValues(0..<buckets.count, of: turn)
+  }
+
+  /// Whether MPI has all partial sums of a turn. What MPI has arrives even while this rank waits inside another
+  /// call of MPI's; what it hasn't needs `progress`. So nobody may leave for a collective before this.
+  func hasPostedSums(of turn: Int) -> Bool { sumsPosted >= (turn + 1) * buckets.count }
+
+  /// Whether MPI has this rank's new values of some buckets.
+  func hasPostedValues(_ wanted: Range<Int>, of turn: Int) -> Bool {
+    wanted.allSatisfy { valuesPosted[$0] >= turn }
+  }
 
   private func packs(_ bucket: Int) -> Bool { rounding != nil && bucket >= buckets.tailCount }
 
@@ -181,6 +193,15 @@ final class BucketMessages {
     sumsPosted += 1
   }
 
+  /// The bucket whose new values go next. Those of the tail at once: they are small, and every rank waits for
+  /// them at the end of a step. Others when no sums are on their way.
+  private func nextValues(_ known: Progress) -> Int? {
+    func isNew(_ bucket: Int) -> Bool { known.updated.load(bucket) > valuesPosted[bucket] }
+    if let tail = (0..<buckets.tailCount).first(where: isNew) { return tail }
+    guard sumsSent == sumsPosted, valueSendsInFlight.count < 2 else { return nil }
+    return (0..<buckets.count).last(where: isNew)
+  }
+
   /// Sums go first, since owners wait for them; values when the way is free, in the order in which forward
   /// needs them.
   private func moveValues(_ known: Progress) throws -> Bool {
@@ -198,9 +219,7 @@ final class BucketMessages {
       valueSendsInFlight.removeFirst()
       moved = true
     }
-    while sumsSent == sumsPosted, valueSendsInFlight.count < 2,
-      let bucket = (0..<buckets.count).last(where: { known.updated.load($0) > valuesPosted[$0] })
-    {
+    while let bucket = nextValues(known) {
       let piece = buckets.piece(bucket, of: communicator.rank)
       for deputy in deputies {
         try valueSends[bucket].send(

@@ -220,6 +220,17 @@ extension GradientReducer {
     isSettled(wanted, begun.load(ordering: .acquiring) - 1)
   }
 
+  /// Waits until the last turn is over for this rank: it has all new values and, lane 0 sees to that, MPI has
+  /// all of its own. Otherwise they could stay behind this turn's sums, which others can't take before they
+  /// have these values.
+  package func awaitLastTurn(lane: Int) {
+    let turn = begun.load(ordering: .acquiring) - 1
+    let all = 0..<buckets.count
+    wait(lane: lane) {
+      isSettled(all, turn) && (lane != 0 || messages?.hasPostedValues(all, of: turn) ?? true)
+    }
+  }
+
   /// Does what there is to do between two operators; whether there was anything.
   @discardableResult
   package func poll(lane: Int) -> Bool {
@@ -336,14 +347,17 @@ extension GradientReducer {
   /// Waits until the tail of this turn (statistics and metrics) is settled, throws what went wrong in it.
   package func awaitTail() throws {
     let turn = begun.load(ordering: .relaxed)
-    wait(lane: 0) { isSettled(0..<max(1, buckets.tailCount), turn) }
+    let tail = 0..<max(1, buckets.tailCount)
+    wait(lane: 0) { isSettled(tail, turn) && messages?.hasPostedValues(tail, of: turn) ?? true }
     try checkFailure()
   }
 
   /// Waits until the sums of all this rank's pieces are complete; then a norm can be taken.
   package func awaitSums() throws {
     let turn = begun.load(ordering: .relaxed)
-    wait(lane: 0) { (0..<buckets.count).allSatisfy { rooted.load($0) >= turn } }
+    wait(lane: 0) {
+      (0..<buckets.count).allSatisfy { rooted.load($0) >= turn } && messages?.hasPostedSums(of: turn) ?? true
+    }
     try checkFailure()
   }
 
@@ -354,7 +368,7 @@ extension GradientReducer {
   /// the next turn, anyone of this rank may read the values. Collective.
   package func settle() throws {
     let turn = begun.load(ordering: .relaxed)
-    wait(lane: 0) { isSettled(0..<buckets.count, turn) && (messages?.isIdle ?? true) }
+    wait(lane: 0) { isSettled(0..<buckets.count, turn) && messages?.isIdle(after: turn) ?? true }
     try checkFailure()
   }
 

@@ -41,7 +41,7 @@ struct LaneExchange {
   func hasValues(of node: Int) -> Bool { reducer.hasValues(schedule.needed[node]) }
 
   /// Waits for all of the last step. From then on nobody reads the partial sums of that step any more.
-  func awaitAllValues() { reducer.awaitValues(0..<reducer.buckets.count, lane: lane) }
+  func awaitAllValues() { reducer.awaitLastTurn(lane: lane) }
 
   /// Statistics and metrics are final.
   func lossDone() { reducer.finish(reducer.buckets.tailCount, lane: lane) }

@@ -70,6 +70,21 @@ final class TrainingTests: XCTestCase {
     }
   }
 
+  /// Nobody looks at the weights between the steps of an epoch, so new values arrive while forward goes on.
+  func testStepsThatOverlapLeaveTheBitsAlone() throws {
+    let golden = try golden()
+    let pairs = job.pretending(nodes: (0..<job.size).map { $0 / 2 })
+    for (communicator, lanes, more) in [
+      (job, 1, ["reduce.bucket_bytes=4096", "reduce.shared_memory=false"]),
+      (job, 2, ["reduce.shared_memory=false"]), (job, 2, ["reduce.bucket_bytes=4096"]),
+      (pairs, 1, ["reduce.bucket_bytes=20000"]),
+    ] {
+      let record = try SmallRun(epochs: 4, lanes: lanes, more: more, watches: false).train(communicator)
+      XCTAssertEqual(record.finalHash, golden.hashes[4 * SmallRun.stepsPerEpoch - 1], "\(lanes), \(more)")
+      XCTAssertEqual(record.reports.prefix(4), golden.reports.prefix(4), "\(lanes) lane(s), \(more)")
+    }
+  }
+
   /// Rounded sums are other numbers, the same on any number of ranks and lanes, by memory or by message.
   func testRoundedSumsAreTheSameOnAllRanks() throws {
     let bf16 = ["reduce.precision=bf16", "reduce.bucket_bytes=20000"]
