@@ -148,6 +148,8 @@ package struct PlacementConfig: Codable, Sendable, Equatable {
   package var pin = true
 }
 
+extension ConvolutionChoice: ConfigChoice {}
+
 package struct LogConfig: Codable, Sendable, Equatable {
   /// Steps between lines of the log.
   package var everySteps = 10
