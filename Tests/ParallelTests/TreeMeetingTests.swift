@@ -13,7 +13,8 @@ final class TreeMeetingTests: XCTestCase {
     return (0..<count).map { place in
       let word = stream.word(at: place)
       let sign: Double = word & 1 == 0 ? 1 : -1
-      return sign * (1 + Double(word >> 9) / 3) * Double(sign: .plus, exponent: Int(word >> 1 & 31), significand: 1)
+      let size = Double(sign: .plus, exponent: Int(word >> 1 & 31), significand: 1)
+      return sign * (1 + Double(word >> 9) / 3) * size
     }
   }
 
@@ -28,7 +29,8 @@ final class TreeMeetingTests: XCTestCase {
 
   /// What every lane of this rank holds after each of three meetings.
   private func meet(
-    _ meeting: TreeMeeting, _ division: WorkDivision, lanes: Int, wait: @escaping @Sendable (() -> Bool) -> Void
+    _ meeting: TreeMeeting, _ division: WorkDivision, lanes: Int,
+    wait: @escaping @Sendable (() -> Bool) -> Void
   ) -> [[[Double]]] {
     let results = Monitor(Array(repeating: [[Double]](), count: 3))
     let runs = division.laneRuns[job.rank]

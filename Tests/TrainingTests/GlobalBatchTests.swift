@@ -114,7 +114,8 @@ import Training
           + "global_batch, got 7"))
     #expect(refusal(text(8)) == "accepted" && refusal(text(0)) == "accepted")
     #expect(refusal("training: {wave: 7}") == "accepted")
-    #expect(refusal("training: {batch_statistics: batch}").contains("expects one of microbatch, global_batch"))
+    let other = refusal("training: {batch_statistics: batch}")
+    #expect(other.contains("expects one of microbatch, global_batch"))
   }
 
   /// Batch norm of vectors: a microbatch of one image will do, a step of one won't.

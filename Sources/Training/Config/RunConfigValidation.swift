@@ -112,8 +112,8 @@ extension RunConfig {
     else {
       throw ConfigProblem(
         "training.wave", "training.batch_statistics",
-        problem: "expects 0 or all \(microbatches) microbatches of a step, since training.batch_statistics is "
-          + "global_batch, got \(training.wave)")
+        problem: "expects 0 or all \(microbatches) microbatches of a step, since "
+          + "training.batch_statistics is global_batch, got \(training.wave)")
     }
     try atLeast("training.lanes", training.lanes, 0)
     try atLeast("training.evaluate_every", training.evaluateEvery, 1)
