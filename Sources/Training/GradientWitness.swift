@@ -1,3 +1,4 @@
+import CKernels
 import Models
 import Tensors
 
@@ -11,12 +12,14 @@ final class GradientWitness: @unchecked Sendable {
   /// By node and array, in the order of the network; empty for nodes that weren't seen.
   private(set) var hashes: [[UInt64]]
   private let network: Network
+  private let kernels: cnn_checksum_kernels
   /// A test's hand in the gradients before they are hashed.
   private let fault: Fault?
 
-  init(microbatch: Int, network: Network, fault: Fault? = nil) {
+  init(microbatch: Int, network: Network, kernels: InstructionSet, fault: Fault?) {
     self.microbatch = microbatch
     self.network = network
+    self.kernels = cnn_checksum_kernels_for(kernels.kernelTable).pointee
     self.fault = fault
     hashes = Array(repeating: [], count: network.nodes.count)
   }
@@ -29,7 +32,7 @@ final class GradientWitness: @unchecked Sendable {
       let first = entry.offset - node.parameterRange.lowerBound
       let part = UnsafeMutableBufferPointer(rebasing: gradients[first..<(first + entry.range.count)])
       fault?(entry.name, part)
-      return FastHash.of(UnsafeRawBufferPointer(part))
+      return kernels.of(part.baseAddress, part.count)
     }
   }
 

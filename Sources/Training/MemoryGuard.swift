@@ -1,3 +1,4 @@
+import CKernels
 import Tensors
 
 /// Bits of weights or optimizer state that changed although nobody wrote them.
@@ -28,7 +29,7 @@ package struct MemoryFault: Error, Equatable, CustomStringConvertible {
   }
 }
 
-/// Watches what lies in a rank's memory from one step to the next: a hash (XXH3-64) of each array's part in each
+/// Watches what lies in a rank's memory from one step to the next: a checksum of each array's part in each
 /// piece, so that a fault has a name. A piece is remembered by the lane that has just written it and checked by
 /// the one that is about to overwrite it, with the piece in its cache both times.
 final class MemoryGuard: @unchecked Sendable {
@@ -37,8 +38,6 @@ final class MemoryGuard: @unchecked Sendable {
     let array: String
     let memory: MemoryFault.Memory
     let floats: UnsafeBufferPointer<Float>
-
-    var hash: UInt64 { FastHash.of(UnsafeRawBufferPointer(floats)) }
   }
 
   private struct Piece {
@@ -46,17 +45,22 @@ final class MemoryGuard: @unchecked Sendable {
     var isKnown = false
   }
 
+  private let kernels: cnn_checksum_kernels
   private let parts: [Part]
   /// By where a piece begins in the flat buffer.
   private let numbers: [Int: Int]
-  /// A piece and its hashes belong to the lane that works on it.
+  /// A piece and its checksums belong to the lane that works on it.
   private let pieces: UnsafeMutableBufferPointer<Piece>
-  private let hashes: UnsafeMutableBufferPointer<UInt64>
+  private let sums: UnsafeMutableBufferPointer<UInt64>
 
   /// - Parameters:
   ///   - update: what this rank owns, and keeps state of.
   ///   - copies: the pieces of others that it holds for its node.
-  init(layout: FlatLayout, values: FloatBuffer, update: WeightUpdate, copies: [Range<Int>]) {
+  init(
+    layout: FlatLayout, values: FloatBuffer, update: WeightUpdate, copies: [Range<Int>],
+    kernels: InstructionSet
+  ) {
+    self.kernels = cnn_checksum_kernels_for(kernels.kernelTable).pointee
     var (parts, pieces, numbers) = ([Part](), [Piece](), [Int: Int]())
     func watch(_ piece: Range<Int>, _ memories: (Range<Int>, _ isParameter: Bool) -> [MemoryPlace]) {
       let first = parts.count
@@ -85,13 +89,13 @@ final class MemoryGuard: @unchecked Sendable {
     self.numbers = numbers
     self.pieces = .allocate(capacity: pieces.count)
     _ = self.pieces.initialize(from: pieces)
-    hashes = .allocate(capacity: parts.count)
-    hashes.initialize(repeating: 0)
+    sums = .allocate(capacity: parts.count)
+    sums.initialize(repeating: 0)
   }
 
   deinit {
     pieces.deallocate()
-    hashes.deallocate()
+    sums.deallocate()
   }
 
   private typealias MemoryPlace = (MemoryFault.Memory, UnsafeMutablePointer<Float>)
@@ -99,15 +103,19 @@ final class MemoryGuard: @unchecked Sendable {
   /// What has changed in a piece since it was remembered: its first array, by the layout.
   func fault(in piece: Range<Int>) -> (memory: MemoryFault.Memory, array: String)? {
     guard let number = numbers[piece.lowerBound], pieces[number].isKnown else { return nil }
-    guard let part = pieces[number].parts.first(where: { hashes[$0] != parts[$0].hash }) else { return nil }
+    guard let part = pieces[number].parts.first(where: { sums[$0] != sum($0) }) else { return nil }
     return (parts[part].memory, parts[part].array)
   }
 
   /// A piece is as it should be: it was just written.
   func remember(_ piece: Range<Int>) {
     guard let number = numbers[piece.lowerBound] else { return }
-    for part in pieces[number].parts { hashes[part] = parts[part].hash }
+    for part in pieces[number].parts { sums[part] = sum(part) }
     pieces[number].isKnown = true
+  }
+
+  private func sum(_ part: Int) -> UInt64 {
+    kernels.of(parts[part].floats.baseAddress, parts[part].floats.count)
   }
 
   /// Somebody else wrote everything.

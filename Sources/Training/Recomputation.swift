@@ -51,18 +51,19 @@ struct Recomputation: Sendable {
   ///
   /// - Parameters:
   ///   - own: the microbatch, on the rank that owns it.
+  ///   - makeWitness: for the owner or for the checker.
   ///   - inStep: whether the owner computes it in the step, seen by a `witness`.
   ///   - compute: computes a microbatch by itself on a lane of this rank.
   init(
-    _ plan: RecomputePlan, own: LoadedMicrobatch?, inStep: Bool, network: Network,
-    communicator: Communicator, fault: GradientWitness.Fault?,
+    _ plan: RecomputePlan, own: LoadedMicrobatch?, inStep: Bool, communicator: Communicator,
+    witness makeWitness: (_ ofOwner: Bool) -> GradientWitness,
     compute: (LoadedMicrobatch, GradientWitness, _ lane: Int) -> Void
   ) throws {
     self.plan = plan
     let (owns, checks) = (plan.owner.rank == communicator.rank, plan.checker.rank == communicator.rank)
     var checker: GradientWitness?
     if checks {
-      let witness = GradientWitness(microbatch: plan.microbatch, network: network)
+      let witness = makeWitness(false)
       let microbatch = try own ?? MicrobatchMessage.receive(from: plan.owner.rank, communicator)
       compute(microbatch, witness, plan.checker.lane)
       checker = witness
@@ -70,8 +71,7 @@ struct Recomputation: Sendable {
       try MicrobatchMessage.send(own, to: plan.checker.rank, communicator)
     }
     self.checker = checker
-    let owner =
-      owns ? GradientWitness(microbatch: plan.microbatch, network: network, fault: fault) : nil
+    let owner = owns ? makeWitness(true) : nil
     if !inStep, let own, let owner { compute(own, owner, plan.owner.lane) }
     (self.owner, isInStep) = (owner, inStep)
   }

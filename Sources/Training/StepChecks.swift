@@ -14,13 +14,14 @@ final class StepChecks: Sendable {
   /// - Parameter copies: the pieces of the values that this rank holds for its node, of ranks elsewhere.
   init(
     _ config: ChecksConfig, rank: Int, layout: FlatLayout, values: FloatBuffer, update: WeightUpdate,
-    copies: [Range<Int>]
+    copies: [Range<Int>], kernels: InstructionSet
   ) {
     self.rank = rank
     slices = update.optimizer.slices
     self.copies = copies
     memory =
-      config.memory ? MemoryGuard(layout: layout, values: values, update: update, copies: copies) : nil
+      config.memory
+      ? MemoryGuard(layout: layout, values: values, update: update, copies: copies, kernels: kernels) : nil
   }
 
   /// Looks whether a piece is as it was left. On any lane, before it is written again.

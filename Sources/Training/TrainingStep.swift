@@ -189,7 +189,7 @@ package final class TrainingStep: @unchecked Sendable {
       communicator: communicator, team: team, kernels: settings.kernels)
     checks = StepChecks(
       settings.checks, rank: communicator.rank, layout: network.layout, values: reducer.values,
-      update: update, copies: reducer.copies)
+      update: update, copies: reducer.copies, kernels: settings.kernels)
     momenta = network.nodes.flatMap { node in
       node.statistics.map { _ in Double((node.layer as? BatchNorm2d)?.momentum ?? 0) }
     }
@@ -323,8 +323,12 @@ package final class TrainingStep: @unchecked Sendable {
     let own =
       division.run.contains(plan.microbatch) ? batch.local[plan.microbatch - division.run.lowerBound] : nil
     return try Recomputation(
-      plan, own: own, inStep: meeting == nil, network: network, communicator: communicator,
-      fault: plantedFault
+      plan, own: own, inStep: meeting == nil, communicator: communicator,
+      witness: {
+        GradientWitness(
+          microbatch: plan.microbatch, network: network, kernels: settings.kernels,
+          fault: $0 ? plantedFault : nil)
+      }
     ) { [self] microbatch, witness, chosen in
       team.run { [self] lane in
         guard lane == chosen else { return }

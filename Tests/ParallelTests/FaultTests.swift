@@ -16,7 +16,8 @@ final class FaultTests: XCTestCase {
   /// Trains two epochs of four steps and calls `meddle` on every rank after the second step; what the run
   /// then says, on every rank the same, or the hashes of the weights it ends with.
   private func train(
-    _ more: [String] = [], _ meddle: @escaping (TrainingStep) throws -> Void
+    _ more: [String] = [], on communicator: Communicator = Job.communicator,
+    _ meddle: @escaping (TrainingStep) throws -> Void
   ) throws -> String {
     let directory = FileManager.default.temporaryDirectory.appendingPathComponent("cnn-dist-\(UUID())").path
     defer { try? FileManager.default.removeItem(atPath: directory) }
@@ -25,7 +26,7 @@ final class FaultTests: XCTestCase {
       overrides: SmallRun(epochs: 2, more: ["checks.recompute_every=0"] + more).overrides,
       directory: directory,
       resume: false)
-    let training = try TrainingJob.prepare(options, communicator: job)
+    let training = try TrainingJob.prepare(options, communicator: communicator)
     let text: String
     do {
       _ = try Trainer(
@@ -110,6 +111,29 @@ final class FaultTests: XCTestCase {
           text)
       }
     }
+  }
+
+  /// Where ranks share memory, one of each node has a copy for all.
+  func testABitInTheCopyOfANode() throws {
+    guard job.size > 2 else { return }
+    let communicator = job.pretending(nodes: (0..<job.size).map { $0 / 2 })
+    var found = 0
+    for holder in 0..<job.size {
+      var name = ""
+      let text = try train(on: communicator) { [job] step in
+        let copies = step.reducer.copies.map { ($0, step.network.layout) }
+        let parts = copies.flatMap { copy, layout in
+          layout.parameters.map { ($0.name, $0.range.clamped(to: copy)) }
+        }
+        let largest = parts.max { $0.1.count < $1.1.count }
+        name = try job.exchange(largest?.0 ?? "")[holder]
+        if job.rank == holder, let place = largest?.1.lowerBound { Self.flip(step.values.pointer + place) }
+      }
+      let expected = "step 2: \(name), of which rank \(holder) holds a copy, has changed in its memory"
+      XCTAssertTrue(text.hasPrefix(name.isEmpty ? "trained" : expected), text)
+      found += name.isEmpty ? 0 : 1
+    }
+    XCTAssertGreaterThan(found, 1)
   }
 
   func testABitInAMoment() throws {

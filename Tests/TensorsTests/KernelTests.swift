@@ -31,6 +31,42 @@ import Testing
   }
 }
 
+@Suite struct ChecksumTests {
+  private static let sets = InstructionSet.allCases.filter { $0 <= .detected }
+
+  private static func sums(of floats: [Float]) -> [UInt64] {
+    sets.map { cnn_checksum_kernels_for($0.kernelTable).pointee.of(floats, floats.count) }
+  }
+
+  private static func floats(_ count: Int) -> [Float] {
+    let stream = RandomStream(seed: 1, purpose: .test(2))
+    return (0..<count).map { stream.normal(at: $0) }
+  }
+
+  @Test(arguments: [0, 1, 15, 16, 17, 63, 64, 65, 1000])
+  func allInstructionSetsAgree(count: Int) {
+    #expect(Set(Self.sums(of: Self.floats(count))).count == 1)
+  }
+
+  /// Bits, zeros at the end, and whole words in other places.
+  @Test(arguments: [1, 17, 64, 200])
+  func everyChangeOfAWordIsSeen(count: Int) {
+    let floats = Self.floats(count)
+    let before = Self.sums(of: floats)
+    for place in 0..<count {
+      for bit in 0..<32 {
+        var changed = floats
+        changed[place] = Float(bitPattern: changed[place].bitPattern ^ 1 << bit)
+        #expect(zip(Self.sums(of: changed), before).allSatisfy { $0 != $1 }, "bit \(bit) of word \(place)")
+      }
+    }
+    #expect(Self.sums(of: floats + [0]) != before)
+    let signs = floats.indices.map { $0 == 0 || $0 == 64 ? -floats[$0] : floats[$0] }
+    #expect(Self.sums(of: signs) != before)
+    #expect(count == 1 || Self.sums(of: floats.reversed()) != before)
+  }
+}
+
 @Suite struct ReductionTests {
   /// Every instruction set gives the bits of one rounded addition, over odd tails too.
   @Test(arguments: InstructionSet.allCases.filter { $0 <= .detected }, [0, 1, 15, 16, 17, 1000])

@@ -5,6 +5,7 @@
 #include "batch_norm.h"
 #include "bias.h"
 #include "blocked.h"
+#include "checksum.h"
 #include "convolution.h"
 #include "dropout.h"
 #include "elementwise.h"
