@@ -101,6 +101,7 @@ final class BucketMessages {
     let rooted: Counters
     let updated: Counters
     let plan: (_ turn: Int) -> ExchangePlan
+    let copies: (_ turn: Int) -> GradientReducer.CopyWatch?
   }
 
   /// Posts what can be posted and notes what has come. Whether anything changed.
@@ -192,6 +193,7 @@ final class BucketMessages {
             result + piece.lowerBound, count: piece.count, to: owner, tag: tag, communicator)
         }
       }
+      if !piece.isEmpty { known.copies(turn(sumsPosted))?.willReplace(piece) }
       try valueReceives[bucket].receive(
         memory.values.pointer + piece.lowerBound, count: piece.count, from: owner,
         tag: Self.valueTag + bucket, communicator)
@@ -218,6 +220,11 @@ final class BucketMessages {
         try valueReceives[bucket].isDone(communicator)
       else { continue }
       valuesReceived[bucket] += 1
+      let copies = known.copies(valuesReceived[bucket])
+      for owner in owners {
+        let piece = buckets.piece(bucket, of: owner)
+        if !piece.isEmpty { copies?.received(piece) }
+      }
       memory.settled[place].set(bucket, valuesReceived[bucket])
       moved = true
     }

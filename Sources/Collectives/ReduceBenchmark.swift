@@ -87,7 +87,7 @@ package struct ReduceBenchmark: Sendable {
       tree.append(
         try time(communicator) {
           let values = reducer.values
-          reducer.begin(plan) { piece, sums in
+          reducer.begin(plan) { piece, sums, _ in
             (values.pointer + piece.lowerBound).update(from: sums + piece.lowerBound, count: piece.count)
           }
           reducer.finish(buckets.count, lane: 0)

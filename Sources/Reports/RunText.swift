@@ -44,6 +44,16 @@ package enum RunText {
     return text + "; \(Figures.speed(epoch.imagesPerSecond)) images/s, \(Figures.clock(epoch.seconds))"
   }
 
+  /// `wait 1 %, compute 90 %, …` of the time of an epoch's steps.
+  package static func line(_ division: TimeDivision) -> String {
+    [
+      ("wait", division.wait), ("compute", division.compute), ("reduce", division.reduce),
+      ("update", division.update), ("gather", division.gather), ("check", division.check),
+    ].map { name, share in
+      "\(name) \((share * 1000).rounded() / 10) %"
+    }.joined(separator: ", ")
+  }
+
   package static func line(checkpoint path: String, step: Int, isBest: Bool) -> String {
     "checkpoint after step \(step)\(isBest ? ", the best so far" : ""): \(path)"
   }

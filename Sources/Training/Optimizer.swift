@@ -78,7 +78,8 @@ package final class Optimizer: Sendable {
     return decays ? (config.weightDecay, Float(config.l1)) : (0, 0)
   }
 
-  private func states(of part: Range<Int>) -> [UnsafeMutablePointer<Float>] {
+  /// Where the states of a part of a slice lie, by `stateNames`.
+  package func states(of part: Range<Int>) -> [UnsafeMutablePointer<Float>] {
     guard let number = slices.firstIndex(where: { $0.contains(part.lowerBound) }),
       part.upperBound <= slices[number].upperBound
     else { preconditionFailure("an optimizer of \(slices) can't update \(part)") }

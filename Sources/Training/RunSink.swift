@@ -78,6 +78,8 @@ package struct EpochReport: Codable, Sendable {
   /// nil in epochs without an evaluation.
   package var validation: ClassificationReport?
   package var isBest: Bool
+  /// How the time of its steps divides, on average over the ranks.
+  package var division: TimeDivision
 }
 
 /// What a run ends with.

@@ -71,7 +71,7 @@ final class ReductionTests: XCTestCase {
           from: treeSum(node, in: tree, of: leaves), count: reducer.buckets.extent)
       }
       let values = reducer.values
-      reducer.begin(plan) { piece, sums in
+      reducer.begin(plan) { piece, sums, _ in
         (values.pointer + piece.lowerBound).update(from: sums + piece.lowerBound, count: piece.count)
       }
       reducer.poll(lane: 0)
@@ -257,7 +257,7 @@ final class ReductionTests: XCTestCase {
           from: treeSum(node, in: division.tree, of: leaves), count: extent)
       }
       let values = reducer.values
-      reducer.begin(plan) { piece, sums in
+      reducer.begin(plan) { piece, sums, _ in
         (values.pointer + piece.lowerBound).update(from: sums + piece.lowerBound, count: piece.count)
       }
       reducer.finish(reducer.buckets.count, lane: 0)

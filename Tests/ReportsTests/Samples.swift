@@ -36,7 +36,8 @@ enum Samples {
     var report: EpochReport = try decode(
       """
       {"epoch": \(epoch), "epochs": 3, "step": \(4 * epoch + 4), "trainingLoss": 0.75, "trainingAccuracy": 0.625,
-       "imagesPerSecond": 345.6, "seconds": 61.4, "learningRate": 0.001, "isBest": true}
+       "imagesPerSecond": 345.6, "seconds": 61.4, "learningRate": 0.001, "isBest": true,
+       "division": {"wait": 0.011, "compute": 0.9, "reduce": 0.05, "update": 0.02, "gather": 0.01, "check": 0.004}}
       """)
     if validated { report.validation = try classification() }
     return report
