@@ -31,6 +31,8 @@ final class BucketMessages {
   private var valuesPosted: [Int]
   private var valuesReceived: [Int]
   private var valueSendsInFlight: [Int] = []
+  /// Since the beginning: bytes that this rank gave MPI to send.
+  private(set) var bytesSent = 0
 
   /// Room for what arrives, for `window` buckets.
   private var ring = FloatBuffer(count: 0)
@@ -81,6 +83,9 @@ final class BucketMessages {
       packedSums = (0..<Self.window).map { _ in UInt16Buffer(count: sent) }
     }
   }
+
+  /// Room for what arrives, and for what travels as bf16.
+  var memoryBytes: Int { ring.count * 4 + (packedArrivals + packedSums).reduce(0) { $0 + $1.count * 2 } }
 
   /// Where the arrivals of a position lie.
   func arrivals(at position: Int) -> UnsafeMutablePointer<Float> {
@@ -177,6 +182,7 @@ final class BucketMessages {
     for owner in owners {
       let piece = buckets.piece(bucket, of: owner)
       for result in plan.results where sendsSums {
+        bytesSent += piece.count * (packed == nil ? 4 : 2)
         let tag = Self.sumTag + bucket
         if let room = packed, let rounding {
           rounding.pack(room, result + piece.lowerBound, piece.count)
@@ -229,6 +235,7 @@ final class BucketMessages {
     while let bucket = nextValues(known) {
       let piece = buckets.piece(bucket, of: communicator.rank)
       for deputy in deputies {
+        bytesSent += piece.count * 4
         try valueSends[bucket].send(
           memory.values.pointer + piece.lowerBound, count: piece.count, to: deputy,
           tag: Self.valueTag + bucket, communicator)

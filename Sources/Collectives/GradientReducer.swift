@@ -169,6 +169,15 @@ package final class GradientReducer: @unchecked Sendable {
   /// What to tell the user, or nil.
   package var notice: String? { memory.notice }
 
+  /// Bytes that this rank has sent since the beginning.
+  package var bytesSent: Int { messages?.bytesSent ?? 0 }
+
+  /// Bytes of this rank's room for what arrives from others; where it has no microbatch, also for its sums.
+  package var exchangeBytes: Int { (messages?.memoryBytes ?? 0) + (idleSums?.count ?? 0) * 4 }
+
+  /// Ranks that have one copy of the values in common with this one, itself included.
+  package var sharers: Int { memory.groups.members[memory.groups.group(of: communicator.rank)].count }
+
   /// Ranks in groups that share memory.
   package var groupCount: Int { memory.groups.count }
 

@@ -21,6 +21,7 @@ package enum RunText {
       ]
     }
     lines += TextTable.text([header] + rows).split(separator: "\n").map(String.init)
+    lines += MemoryUse.table(run.memory).split(separator: "\n").map(String.init)
     lines.append("run directory \(run.directory)")
     if run.firstStep > 0 { lines.append("going on from step \(run.firstStep)") }
     return lines

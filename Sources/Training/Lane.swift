@@ -65,6 +65,12 @@ final class Lane: @unchecked Sendable {
     reduction = cnn_reduction_kernels_for(kernels.kernelTable).pointee
   }
 
+  /// Bytes for activations, their gradients and scratch; bytes of sums on their way up the tree.
+  var memoryBytes: (activations: Int, tree: Int) {
+    let floats = inFlight.map { $0.plan.arenaCount + $0.plan.scratchCount } ?? 0
+    return (floats * MemoryLayout<Float>.stride, slots.stackBytes)
+  }
+
   /// Forward, loss and backward of this lane's run of a step.
   ///
   /// - Parameters:

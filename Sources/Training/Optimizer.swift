@@ -47,6 +47,9 @@ package final class Optimizer: Sendable {
     }
   }
 
+  /// Bytes of what this rank remembers.
+  package var stateBytes: Int { state.reduce(0) { $0 + $1.count * MemoryLayout<Float>.stride } }
+
   package var stateNames: [String] { Self.stateNames(of: config) }
 
   /// Updates the parameters in `range`, a part of a slice. `values` and `gradients` are the flat buffers, of

@@ -45,6 +45,8 @@ package struct RunDescription: Codable, Sendable {
   package var places: [Place]
   package var instructionSet: String
   package var blasKernel: String
+  /// Of each rank.
+  package var memory: [MemoryUse]
 }
 
 /// One optimizer step. Loss and accuracy are of this step's images, before its update.

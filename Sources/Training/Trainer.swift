@@ -36,7 +36,7 @@ package final class Trainer {
     if resume { try resumeFromCheckpoint() }
     // Only now: what can't be trained must not take the place of the configuration of a run.
     try job.communicator.together { try job.directory?.save(job.config) }
-    announce()
+    try announce()
     let feed = StepFeed(job, firstStep: progress.step)
     defer { feed.stop() }
     job.place.pinning.bind(job.place.team)
@@ -204,7 +204,8 @@ package final class Trainer {
 
 extension Trainer {
   /// Tells the sinks what is about to be trained, on what and where, and what is odd about it.
-  private func announce() {
+  private func announce() throws {
+    let memory = try job.communicator.exchange(job.step.memory)
     let (config, data) = (job.config, job.data)
     let counts = Split.allCases.map { data.dataset.indices(of: $0).count }
     tell(
@@ -220,7 +221,7 @@ extension Trainer {
             RunDescription.Place(
               rank: $0.rank, host: $0.host, cores: $0.cores, lanes: $0.lanes, pinned: $0.pinned)
           },
-          instructionSet: job.place.binding.entries[1].value, blasKernel: GEMM.kernelName)))
+          instructionSet: job.place.binding.entries[1].value, blasKernel: GEMM.kernelName, memory: memory)))
     for line in job.step.exchangeNotices { tell(.notice(line)) }
     for warning in job.place.placement.warnings + idleWarnings { tell(.warning(warning)) }
     for notice in dataNotices + rateNotices { tell(.notice(notice)) }

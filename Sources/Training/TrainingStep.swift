@@ -346,6 +346,18 @@ package final class TrainingStep: @unchecked Sendable {
     return (plan?.partialCount ?? 0, plan?.bytesSent ?? 0)
   }
 
+  /// What a step takes on this rank.
+  package var memory: MemoryUse {
+    func bytes(_ buffer: FloatBuffer?) -> Int { (buffer?.count ?? 0) * MemoryLayout<Float>.stride }
+    let lanes = lanes.map(\.memoryBytes)
+    return MemoryUse(
+      sharers: reducer.sharers, weights: bytes(values), average: bytes(update.averages),
+      optimizer: optimizer.stateBytes, prepared: prepared.count * MemoryLayout<Float>.stride,
+      activations: lanes.reduce(0) { $0 + $1.activations },
+      gradients: reducer.partials.reduce(0) { $0 + bytes($1) },
+      tree: lanes.reduce(0) { $0 + $1.tree } + (meeting?.memoryBytes ?? 0), exchange: reducer.exchangeBytes)
+  }
+
   /// The mean gradient of an array in the last step, as far as this rank owns it; the rest is 0.
   package func gradient(of entry: FlatLayout.Entry) -> [Float] {
     let own = FloatBuffer(count: entry.range.upperBound)
