@@ -18,12 +18,21 @@ CNN_INLINE const float *row_of(const float *saved, int row, ptrdiff_t channels, 
   return saved + (row * block_count(channels) + block) * CNN_LANES;
 }
 
+CNN_INLINE double *pooled_row(const double *pooled, int row, ptrdiff_t channels, ptrdiff_t block) {
+  return (double *)pooled + (row * block_count(channels) + block) * CNN_LANES;
+}
+
+#define LOAD_WIDE(p) ({ f64x16 w_; memcpy(&w_, (p), sizeof w_); w_; })
+#define STORE_WIDE(p, v) ({ f64x16 w_ = (v); memcpy((p), &w_, sizeof w_); })
+
 #define KERNEL_BODY "batch_norm_body.h"
 #include "each_isa.h"
 
-#define TABLE(isa)                                                             \
+#define TABLE(isa)                                                         \
   {batch_norm_forward_training_##isa, batch_norm_forward_inference_##isa, \
-   batch_norm_backward_sums_##isa, batch_norm_backward_data_##isa}
+   batch_norm_backward_sums_##isa,    batch_norm_backward_data_##isa,     \
+   batch_norm_own_moments_##isa,      batch_norm_forward_pooled_##isa,    \
+   batch_norm_pooled_line_##isa}
 static const cnn_batch_norm_kernels tables[] = ISA_TABLE(TABLE);
 
 const cnn_batch_norm_kernels *cnn_batch_norm_kernels_for(cnn_isa isa) { return &tables[isa]; }

@@ -32,26 +32,53 @@ CNN_INLINE void ISA(batch_norm_saved_map)(batch_norm_map *map, f32x16 *inverse, 
 
 #include "batch_norm_pool_body.h"
 
+// Saves the statistics of a block, which come from `count` values per channel, and norms it by them.
+CNN_INLINE void ISA(batch_norm_forward_block)(float *y, float *saved, const f64x16 *centre,
+                                              const f64x16 *squares, double count, const float *x,
+                                              const float *residual, const cnn_batch_norm_affine *affine,
+                                              const cnn_batch_norm_shape *s, ptrdiff_t block) {
+  const ptrdiff_t channels = s->x.channels;
+  const f64x16 zero = 0;
+  const f64x16 deviation = __builtin_elementwise_sqrt(*squares / count + (double)s->epsilon);
+  const i32x16 exists = EXISTS(block_lanes(channels, block));
+  f32x16 mean = NARROW(*centre), inverse = exists ? NARROW(1 / deviation) : (f32x16)0;
+  STORE((float *)row_of(saved, CNN_NORM_MEAN, channels, block), mean);
+  STORE((float *)row_of(saved, CNN_NORM_INVERSE, channels, block), inverse);
+  STORE((float *)row_of(saved, CNN_NORM_UNBIASED, channels, block),
+        NARROW(count > 1 ? *squares / (count - 1) : zero));
+  batch_norm_map map;
+  ISA(batch_norm_map_of)(&map, &mean, &inverse, affine, s, block);
+  ISA(batch_norm_apply)(y, x, residual, &map, s, block);
+}
+
 static void ISA(batch_norm_forward_training)(float *y, float *saved, const float *x, const float *residual,
                                              const cnn_batch_norm_affine *affine,
                                              const cnn_batch_norm_shape *s) {
   const ptrdiff_t pixels = s->x.images * s->x.area;
-  const double count = (double)pixels;
-  const f64x16 zero = 0;
   for (ptrdiff_t block = 0; block < block_count(s->x.channels); block++) {
-    const ptrdiff_t start = run_start(&s->x, block), channels = s->x.channels;
     f64x16 centre, squares;
-    ISA(batch_norm_moments)(&centre, &squares, x + start, pixels);
-    const f64x16 deviation = __builtin_elementwise_sqrt(squares / count + (double)s->epsilon);
-    const i32x16 exists = EXISTS(block_lanes(channels, block));
-    f32x16 mean = NARROW(centre), inverse = exists ? NARROW(1 / deviation) : (f32x16)0;
-    STORE((float *)row_of(saved, CNN_NORM_MEAN, channels, block), mean);
-    STORE((float *)row_of(saved, CNN_NORM_INVERSE, channels, block), inverse);
-    STORE((float *)row_of(saved, CNN_NORM_UNBIASED, channels, block),
-          NARROW(count > 1 ? squares / (count - 1) : zero));
-    batch_norm_map map;
-    ISA(batch_norm_map_of)(&map, &mean, &inverse, affine, s, block);
-    ISA(batch_norm_apply)(y, x, residual, &map, s, block);
+    ISA(batch_norm_moments)(&centre, &squares, x + run_start(&s->x, block), pixels);
+    ISA(batch_norm_forward_block)(y, saved, &centre, &squares, (double)pixels, x, residual, affine, s, block);
+  }
+}
+
+static void ISA(batch_norm_own_moments)(double *pooled, const float *x, const cnn_batch_norm_shape *s) {
+  for (ptrdiff_t block = 0; block < block_count(s->x.channels); block++) {
+    f64x16 centre, squares;
+    ISA(batch_norm_moments)(&centre, &squares, x + run_start(&s->x, block), s->x.images * s->x.area);
+    STORE_WIDE(pooled_row(pooled, CNN_NORM_POOLED_MEAN, s->x.channels, block), centre);
+    STORE_WIDE(pooled_row(pooled, CNN_NORM_POOLED_SQUARES, s->x.channels, block), squares);
+  }
+}
+
+static void ISA(batch_norm_forward_pooled)(float *y, float *saved, const double *pooled, double count,
+                                           const float *x, const float *residual,
+                                           const cnn_batch_norm_affine *affine,
+                                           const cnn_batch_norm_shape *s) {
+  for (ptrdiff_t block = 0; block < block_count(s->x.channels); block++) {
+    const f64x16 centre = LOAD_WIDE(pooled_row(pooled, CNN_NORM_POOLED_MEAN, s->x.channels, block));
+    const f64x16 squares = LOAD_WIDE(pooled_row(pooled, CNN_NORM_POOLED_SQUARES, s->x.channels, block));
+    ISA(batch_norm_forward_block)(y, saved, &centre, &squares, count, x, residual, affine, s, block);
   }
 }
 
@@ -69,8 +96,17 @@ static void ISA(batch_norm_forward_inference)(float *y, const float *x, const fl
   }
 }
 
+// The rows offset and slope of a block, from sum g and sum g * (x - mean) over `count` values per channel.
+CNN_INLINE void ISA(batch_norm_save_line)(float *saved, const f64x16 *sum, const f64x16 *dot, double count,
+                                          const cnn_batch_norm_shape *s, ptrdiff_t block) {
+  const f64x16 inverse = WIDEN(LOAD(row_of(saved, CNN_NORM_INVERSE, s->x.channels, block)));
+  STORE((float *)row_of(saved, CNN_NORM_OFFSET, s->x.channels, block), NARROW(*sum / count));
+  STORE((float *)row_of(saved, CNN_NORM_SLOPE, s->x.channels, block),
+        NARROW(*dot * inverse * inverse / count));
+}
+
 static void ISA(batch_norm_backward_sums)(float *dweight, float *dbias, float *dresidual, float *saved,
-                                          const float *dy, const float *x, const float *y,
+                                          double *pooled, const float *dy, const float *x, const float *y,
                                           const cnn_batch_norm_affine *affine,
                                           const cnn_batch_norm_shape *s) {
   const double count = (double)(s->x.images * s->x.area);
@@ -82,12 +118,23 @@ static void ISA(batch_norm_backward_sums)(float *dweight, float *dbias, float *d
     if (s->after == CNN_AFTER_NORM_RELU_MAX_POOL)
       ISA(batch_norm_pool_sums)(&sum, &dot, dy, x, y, &map, affine, s, block);
     else ISA(batch_norm_sums_after)(&sum, &dot, dresidual, dy, x, y, &map, s, block);
-    const f64x16 slope = dot * WIDEN(inverse);
     if (dbias) STORE(dbias + block * CNN_LANES, NARROW(sum));
-    if (dweight) STORE(dweight + block * CNN_LANES, NARROW(slope));
-    STORE((float *)row_of(saved, CNN_NORM_OFFSET, s->x.channels, block), NARROW(sum / count));
-    STORE((float *)row_of(saved, CNN_NORM_SLOPE, s->x.channels, block),
-          NARROW(slope * WIDEN(inverse) / count));
+    if (dweight) STORE(dweight + block * CNN_LANES, NARROW(dot * WIDEN(inverse)));
+    if (pooled) {
+      STORE_WIDE(pooled_row(pooled, CNN_NORM_POOLED_SUM, s->x.channels, block), sum);
+      STORE_WIDE(pooled_row(pooled, CNN_NORM_POOLED_DOT, s->x.channels, block), dot);
+    } else {
+      ISA(batch_norm_save_line)(saved, &sum, &dot, count, s, block);
+    }
+  }
+}
+
+static void ISA(batch_norm_pooled_line)(float *saved, const double *pooled, double count,
+                                        const cnn_batch_norm_shape *s) {
+  for (ptrdiff_t block = 0; block < block_count(s->x.channels); block++) {
+    const f64x16 sum = LOAD_WIDE(pooled_row(pooled, CNN_NORM_POOLED_SUM, s->x.channels, block));
+    const f64x16 dot = LOAD_WIDE(pooled_row(pooled, CNN_NORM_POOLED_DOT, s->x.channels, block));
+    ISA(batch_norm_save_line)(saved, &sum, &dot, count, s, block);
   }
 }
 

@@ -12,6 +12,7 @@ typedef struct { MPI_Op handle; } cnn_mpi_op;
 static inline cnn_mpi_comm cnn_mpi_world(void) { return (cnn_mpi_comm){MPI_COMM_WORLD}; }
 static inline cnn_mpi_type cnn_mpi_byte(void) { return (cnn_mpi_type){MPI_BYTE}; }
 static inline cnn_mpi_type cnn_mpi_float(void) { return (cnn_mpi_type){MPI_FLOAT}; }
+static inline cnn_mpi_type cnn_mpi_double(void) { return (cnn_mpi_type){MPI_DOUBLE}; }
 static inline cnn_mpi_type cnn_mpi_int64(void) { return (cnn_mpi_type){MPI_INT64_T}; }
 static inline cnn_mpi_op cnn_mpi_sum(void) { return (cnn_mpi_op){MPI_SUM}; }
 static inline cnn_mpi_op cnn_mpi_max(void) { return (cnn_mpi_op){MPI_MAX}; }
@@ -84,6 +85,18 @@ static inline int cnn_mpi_test_all(int count, cnn_mpi_request *requests, int *do
 // data = op over all ranks of data. Overwrites data.
 static inline int cnn_mpi_all_reduce(void *data, int count, cnn_mpi_type type, cnn_mpi_op op, cnn_mpi_comm comm) {
   return MPI_Allreduce(MPI_IN_PLACE, data, count, type.handle, op.handle, comm.handle);
+}
+// The same ranks with messages of their own, which never meet those of comm. Overwrites copy.
+static inline int cnn_mpi_duplicate(cnn_mpi_comm comm, cnn_mpi_comm *copy) {
+  return MPI_Comm_dup(comm.handle, &copy->handle);
+}
+// Starts to give every rank's counts[r] elements to all: rank r's to displacements[r] of all. Both arrays,
+// mine and all stay as they are until the request is done. Overwrites all.
+static inline int cnn_mpi_start_all_gather(const void *mine, int count, void *all, const int *counts,
+                                           const int *displacements, cnn_mpi_type type, cnn_mpi_comm comm,
+                                           cnn_mpi_request *request) {
+  return MPI_Iallgatherv(mine, count, type.handle, all, counts, displacements, type.handle, comm.handle,
+                         &request->handle);
 }
 // Every rank gives `count` elements, `all` gets those of each rank in turn. Overwrites all.
 static inline int cnn_mpi_all_gather(const void *mine, void *all, int count, cnn_mpi_type type, cnn_mpi_comm comm) {

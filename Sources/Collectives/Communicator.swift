@@ -28,6 +28,8 @@ package final class Communicator {
   let countLimit: Int
   let usesMPI: Bool
   let world: cnn_mpi_comm
+  /// The same ranks, for what starts while messages of `world` are on their way in another order on each.
+  let meetings: cnn_mpi_comm
 
   /// Joins the job that the environment tells of, or makes a job of this process alone. Throws
   /// `LaunchError` where processes were started together that can't find each other, and
@@ -43,11 +45,13 @@ package final class Communicator {
     (rank, size, usesMPI) = (0, 1, false)
     places = [Place(node: 0, localRank: 0, localSize: 1)]
     world = cnn_mpi_world()
+    meetings = world
     countLimit = Int(Int32.max)
   }
 
   private init(_ other: Communicator, countLimit: Int, places: [Place]) {
-    (rank, size, usesMPI, world) = (other.rank, other.size, other.usesMPI, other.world)
+    (rank, size, usesMPI) = (other.rank, other.size, other.usesMPI)
+    (world, meetings) = (other.world, other.meetings)
     self.places = places
     self.countLimit = countLimit
   }
@@ -64,7 +68,11 @@ package final class Communicator {
     try CommunicationError.check(cnn_mpi_comm_rank(world, &rank), "MPI_Comm_rank", rank: 0)
     try CommunicationError.check(cnn_mpi_comm_size(world, &size), "MPI_Comm_size", rank: Int(rank))
     if let processes, size < processes { throw LaunchError(processes: processes, found: Int(size)) }
-    self.world = world
+    var meetings = world
+    try CommunicationError.check(cnn_mpi_duplicate(world, &meetings), "MPI_Comm_dup", rank: Int(rank))
+    try CommunicationError.check(
+      cnn_mpi_return_errors(meetings), "MPI_Comm_set_errhandler", rank: Int(rank))
+    (self.world, self.meetings) = (world, meetings)
     (self.rank, self.size, usesMPI) = (Int(rank), Int(size), true)
     countLimit = Int(Int32.max)
     places = try Self.findPlaces(world, rank: Int(rank), size: Int(size))

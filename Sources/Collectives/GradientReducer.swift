@@ -251,7 +251,8 @@ extension GradientReducer {
     memory.settled.allSatisfy { settled in wanted.allSatisfy { settled.load($0) >= turn } }
   }
 
-  private func wait(lane: Int, until condition: () -> Bool) {
+  /// Waits for a condition and does meanwhile what there is to do; returns early where something failed.
+  package func wait(lane: Int, until condition: () -> Bool) {
     var naps = 0
     while !condition(), !failed.load(ordering: .relaxed) {
       if poll(lane: lane) {
@@ -327,6 +328,14 @@ extension GradientReducer {
     return true
   }
 
+  /// Ends all waiting of this rank's lanes; the turn throws `error`. Lane 0.
+  package func fail(_ error: any Error) {
+    failure = error
+    failed.store(true, ordering: .releasing)
+  }
+
+  package var hasFailed: Bool { failed.load(ordering: .acquiring) }
+
   private func progressMessages() -> Bool {
     guard let messages, !failed.load(ordering: .relaxed) else { return false }
     do {
@@ -335,8 +344,7 @@ extension GradientReducer {
           begun: begun.load(ordering: .relaxed), summed: summed, arrived: arrived, rooted: rooted,
           updated: updated, plan: { self.turn($0).plan }))
     } catch {
-      failure = error
-      failed.store(true, ordering: .releasing)
+      fail(error)
       return false
     }
   }

@@ -4,7 +4,8 @@ import Tensors
 /// Batch normalisation of each channel (Ioffe & Szegedy 2015, arXiv:1502.03167):
 ///
 /// `y = (x − μ) · 1/√(σ² + ε) · weight + bias`, in training with mean μ and biased variance σ² of the
-/// channel's N·H·W values in the microbatch, in inference with the running statistics.
+/// channel's N·H·W values in the microbatch, or in the global batch of the step (`statisticsOver`), in
+/// inference with the running statistics.
 ///
 /// For x (N, C, H, W); weight, bias, running_mean and running_var (C). One value per channel has no
 /// variance: see `smallestMicrobatch`.
@@ -30,14 +31,17 @@ package struct BatchNorm2d: Layer {
   /// Whether weight and bias are learned; otherwise they are 1 and 0.
   package var affine: Bool
   package var following: Following
+  package var statisticsOver: BatchStatistics
 
   package init(
-    epsilon: Float = 1e-5, momentum: Float = 0.1, affine: Bool = true, following: Following = .nothing
+    epsilon: Float = 1e-5, momentum: Float = 0.1, affine: Bool = true, following: Following = .nothing,
+    statisticsOver: BatchStatistics = .microbatch
   ) {
     self.epsilon = epsilon
     self.momentum = momentum
     self.affine = affine
     self.following = following
+    self.statisticsOver = statisticsOver
   }
 
   package var kind: String { "BatchNorm2d" }
@@ -80,8 +84,9 @@ package struct BatchNorm2d: Layer {
     ]
   }
 
-  /// Saved: statistics and, by backward, the means of its sums, per channel (`CNN_NORM_ROWS`). The gate of a
-  /// ReLU that follows at once is found again from x.
+  /// Saved: statistics and, by backward, the means of its sums, per channel (`CNN_NORM_ROWS`); behind them the
+  /// record that is pooled, where statistics are over the global batch. The gate of a ReLU that follows at once
+  /// is found again from x.
   package func memory(for inputs: [FeatureShape], images: Int, kernels: InstructionSet) -> MemoryNeeds {
     var needs = MemoryNeeds()
     needs.savedPerMicrobatch = savedCount(inputs[0])
@@ -94,7 +99,11 @@ package struct BatchNorm2d: Layer {
   package func multiplyAdds(for inputs: [FeatureShape]) -> Int { inputs[0].count }
 
   /// PyTorch: "Expected more than 1 value per channel when training".
-  package func smallestMicrobatch(for inputs: [FeatureShape]) -> Int { inputs[0].area == 1 ? 2 : 1 }
+  package func smallestMicrobatch(for inputs: [FeatureShape]) -> Int {
+    statisticsOver == .microbatch ? smallestBatch(for: inputs) : 1
+  }
+
+  package func smallestBatch(for inputs: [FeatureShape]) -> Int { inputs[0].area == 1 ? 2 : 1 }
 
   package func forward(_ pass: borrowing ForwardPass) {
     let kernels = cnn_batch_norm_kernels_for(pass.kernels.kernelTable).pointee
@@ -107,16 +116,52 @@ package struct BatchNorm2d: Layer {
         pass.output, pass.inputs[0], residual, pass.statistics[0], pass.statistics[1], &affine, &shape)
       return
     }
+    if statisticsOver == .globalBatch { poolMoments(pass) }
     for (microbatch, images) in pass.wave.microbatches.enumerated() {
-      precondition(
-        images.count * x.area > 1, "BatchNorm2d expects more than 1 value per channel when training")
       var shape = shape(x, n: pass.wave.images, images: images)
-      kernels.forward_training(
-        pass.output, pass.saved + microbatch * savedCount(x), pass.inputs[0], residual, &affine, &shape)
+      let saved = pass.saved + microbatch * savedCount(x)
+      switch statisticsOver {
+      case .microbatch:
+        precondition(
+          images.count * x.area > 1, "BatchNorm2d expects more than 1 value per channel when training")
+        kernels.forward_training(pass.output, saved, pass.inputs[0], residual, &affine, &shape)
+      case .globalBatch:
+        let record = record(saved, x)
+        kernels.forward_pooled(
+          pass.output, saved, record, record[2 * 16 * x.blocks], pass.inputs[0], residual, &affine, &shape)
+      }
     }
   }
 
-  /// Mean and unbiased variance (of n − 1) of the microbatch.
+  /// Leaves the moments of the global batch in the records of the wave's microbatches.
+  private func poolMoments(_ pass: borrowing ForwardPass) {
+    let x = pass.inputShapes[0]
+    let records = pass.wave.microbatches.enumerated().map { microbatch, images in
+      let record = record(pass.saved + microbatch * savedCount(x), x)
+      var shape = shape(x, n: pass.wave.images, images: images)
+      cnn_batch_norm_kernels_for(pass.kernels.kernelTable).pointee.moments(record, pass.inputs[0], &shape)
+      record[2 * 16 * x.blocks] = Double(images.count * x.area)
+      return record
+    }
+    pool(records, for: x, by: .moments, pass.pooling)
+  }
+
+  private func pool(
+    _ records: [UnsafeMutablePointer<Double>], for x: FeatureShape, by rule: PoolingRule,
+    _ pooling: (any BatchPooling)?
+  ) {
+    guard let pooling else {
+      preconditionFailure("BatchNorm2d over the global batch expects somebody who pools it")
+    }
+    pooling.pool(records, channels: 16 * x.blocks, by: rule)
+  }
+
+  /// What whoever has no microbatch of a step must do for the others, in forward and in backward.
+  package func takePart(in pooling: any BatchPooling, inputs: [FeatureShape], by rule: PoolingRule) {
+    if statisticsOver == .globalBatch { pool([], for: inputs[0], by: rule, pooling) }
+  }
+
+  /// Mean and unbiased variance (of n − 1) of the microbatch, or of the global batch.
   package func batchStatistics(
     _ pass: borrowing ForwardPass, microbatch: Int, into statistics: [UnsafeMutablePointer<Float>]
   ) {
@@ -128,20 +173,26 @@ package struct BatchNorm2d: Layer {
   }
 
   /// With g = dy where the gate of the ReLU is open (pooled: at the winners), 0 elsewhere,
-  /// x̂ = (x − μ)/√(σ² + ε) and n = N·H·W of the microbatch: `dbias = Σ g`, `dweight = Σ g·x̂`. Leaves their
-  /// means for `backwardData`, and g itself where the gradient of the residual goes.
+  /// x̂ = (x − μ)/√(σ² + ε) and n = N·H·W: `dbias = Σ g`, `dweight = Σ g·x̂` over the microbatch. Leaves their
+  /// means for `backwardData`, or what is to be pooled, and g itself where the gradient of the residual goes.
   package func backwardParameters(
     _ pass: borrowing BackwardPass, microbatch: Int, gradients: [UnsafeMutablePointer<Float>]
   ) {
     sums(pass, microbatch, dWeight: gradients[0], dBias: gradients[1])
   }
 
-  /// `dx = (g − dbias/n − x̂ · dweight/n) · weight/√(σ² + ε)`, `dr = g`.
+  /// `dx = (g − dbias/n − x̂ · dweight/n) · weight/√(σ² + ε)`, `dr = g`, with the sums and the n of the images
+  /// that the statistics are over.
   package func backwardData(_ pass: borrowing BackwardPass) {
     let x = pass.inputShapes[0]
     let dResidual = pass.inputGradients.count > 1 ? pass.inputGradients[1] : nil
+    if !affine {
+      for microbatch in pass.wave.microbatches.indices {
+        sums(pass, microbatch, dWeight: nil, dBias: nil)
+      }
+    }
+    if statisticsOver == .globalBatch { poolSums(pass) }
     for (microbatch, images) in pass.wave.microbatches.enumerated() {
-      if !affine { sums(pass, microbatch, dWeight: nil, dBias: nil) }
       guard let dx = pass.inputGradients[0] else { continue }
       var affine = affine(pass.parameters)
       var shape = shape(x, n: pass.wave.images, images: images)
@@ -152,20 +203,46 @@ package struct BatchNorm2d: Layer {
     }
   }
 
+  /// Leaves the means of the global batch's sums where `backward_data` reads them.
+  private func poolSums(_ pass: borrowing BackwardPass) {
+    let x = pass.inputShapes[0]
+    let records = pass.wave.microbatches.indices.map { record(pass.saved + $0 * savedCount(x), x) }
+    pool(records, for: x, by: .sums, pass.pooling)
+    for (microbatch, record) in records.enumerated() {
+      var shape = shape(x, n: pass.wave.images, images: pass.wave.microbatches[microbatch])
+      cnn_batch_norm_kernels_for(pass.kernels.kernelTable).pointee.pooled_line(
+        pass.saved + microbatch * savedCount(x), record, record[2 * 16 * x.blocks], &shape)
+    }
+  }
+
   private func sums(
     _ pass: borrowing BackwardPass, _ microbatch: Int, dWeight: UnsafeMutablePointer<Float>?,
     dBias: UnsafeMutablePointer<Float>?
   ) {
     let x = pass.inputShapes[0]
     var affine = affine(pass.parameters)
-    var shape = shape(x, n: pass.wave.images, images: pass.wave.microbatches[microbatch])
+    let images = pass.wave.microbatches[microbatch]
+    var shape = shape(x, n: pass.wave.images, images: images)
+    let saved = pass.saved + microbatch * savedCount(x)
+    let pooled = statisticsOver == .globalBatch ? record(saved, x) : nil
     cnn_batch_norm_kernels_for(pass.kernels.kernelTable).pointee.backward_sums(
-      dWeight, dBias, pass.inputGradients.count > 1 ? pass.inputGradients[1] : nil,
-      pass.saved + microbatch * savedCount(x), pass.outputGradient, pass.inputs[0], pass.output, &affine,
-      &shape)
+      dWeight, dBias, pass.inputGradients.count > 1 ? pass.inputGradients[1] : nil, saved, pooled,
+      pass.outputGradient, pass.inputs[0], pass.output, &affine, &shape)
+    pooled?[2 * 16 * x.blocks] = Double(images.count * x.area)
   }
 
-  private func savedCount(_ x: FeatureShape) -> Int { CNN_NORM_ROWS * 16 * x.blocks }
+  private func savedCount(_ x: FeatureShape) -> Int {
+    CNN_NORM_ROWS * 16 * x.blocks
+      + (statisticsOver == .globalBatch ? 2 * PoolingRule.recordCount(channels: 16 * x.blocks) : 0)
+  }
+
+  /// A microbatch's record, behind its rows.
+  private func record(
+    _ saved: UnsafeMutablePointer<Float>, _ x: FeatureShape
+  ) -> UnsafeMutablePointer<Double> {
+    UnsafeMutableRawPointer(saved + CNN_NORM_ROWS * 16 * x.blocks)
+      .bindMemory(to: Double.self, capacity: PoolingRule.recordCount(channels: 16 * x.blocks))
+  }
 
   private func affine(_ parameters: [UnsafePointer<Float>]) -> cnn_batch_norm_affine {
     affine ? cnn_batch_norm_affine(weight: parameters[0], bias: parameters[1]) : cnn_batch_norm_affine()

@@ -118,12 +118,15 @@ package struct ForwardPass {
   package var prepared: UnsafePointer<Float>
   package var saved: UnsafeMutablePointer<Float>
   package var scratch: UnsafeMutablePointer<Float>
+  /// Who knows the other microbatches of the step; nil where no layer of the network asks.
+  package var pooling: (any BatchPooling)?
 
   package init(
     wave: Wave, mode: Mode, kernels: InstructionSet, inputShapes: [FeatureShape], outputShape: FeatureShape,
     inputs: [UnsafePointer<Float>], inputIsPlanar: Bool, output: UnsafeMutablePointer<Float>,
     parameters: [UnsafePointer<Float>], statistics: [UnsafePointer<Float>], prepared: UnsafePointer<Float>,
-    saved: UnsafeMutablePointer<Float>, scratch: UnsafeMutablePointer<Float>
+    saved: UnsafeMutablePointer<Float>, scratch: UnsafeMutablePointer<Float>,
+    pooling: (any BatchPooling)? = nil
   ) {
     self.wave = wave
     self.mode = mode
@@ -138,6 +141,7 @@ package struct ForwardPass {
     self.prepared = prepared
     self.saved = saved
     self.scratch = scratch
+    self.pooling = pooling
   }
 }
 
@@ -159,13 +163,14 @@ package struct BackwardPass {
   /// What forward wrote; `backwardParameters` may leave something in it for `backwardData`.
   package var saved: UnsafeMutablePointer<Float>
   package var scratch: UnsafeMutablePointer<Float>
+  package var pooling: (any BatchPooling)?
 
   package init(
     wave: Wave, kernels: InstructionSet, inputShapes: [FeatureShape], outputShape: FeatureShape,
     inputs: [UnsafePointer<Float>], inputIsPlanar: Bool, output: UnsafePointer<Float>,
     parameters: [UnsafePointer<Float>], prepared: UnsafePointer<Float>, outputGradient: UnsafePointer<Float>,
     inputGradients: [UnsafeMutablePointer<Float>?], saved: UnsafeMutablePointer<Float>,
-    scratch: UnsafeMutablePointer<Float>
+    scratch: UnsafeMutablePointer<Float>, pooling: (any BatchPooling)? = nil
   ) {
     self.wave = wave
     self.kernels = kernels
@@ -180,6 +185,7 @@ package struct BackwardPass {
     self.inputGradients = inputGradients
     self.saved = saved
     self.scratch = scratch
+    self.pooling = pooling
   }
 }
 
@@ -210,8 +216,9 @@ package protocol Layer: Sendable {
   ///   - kernels: those that will run.
   func memory(for inputs: [FeatureShape], images: Int, kernels: InstructionSet) -> MemoryNeeds
 
-  /// The fewest images that a microbatch may have in training.
+  /// The fewest images that a microbatch, and a whole step, may have in training.
   func smallestMicrobatch(for inputs: [FeatureShape]) -> Int
+  func smallestBatch(for inputs: [FeatureShape]) -> Int
 
   /// Multiply-adds of a forward pass, per image.
   func multiplyAdds(for inputs: [FeatureShape]) -> Int
@@ -247,6 +254,7 @@ extension Layer {
   package func parameters(for inputs: [FeatureShape]) -> [ArrayDeclaration] { [] }
   package func statistics(for inputs: [FeatureShape]) -> [ArrayDeclaration] { [] }
   package func smallestMicrobatch(for inputs: [FeatureShape]) -> Int { 1 }
+  package func smallestBatch(for inputs: [FeatureShape]) -> Int { smallestMicrobatch(for: inputs) }
   package func multiplyAdds(for inputs: [FeatureShape]) -> Int { 0 }
   package func algorithms(for inputs: [FeatureShape], kernels: InstructionSet) -> [String] { [] }
   package func prepare(

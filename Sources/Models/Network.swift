@@ -47,6 +47,26 @@ package struct Network: Sendable {
     nodes.map { $0.layer.smallestMicrobatch(for: $0.inputShapes) }.max() ?? 1
   }
 
+  /// The smallest step that training can work on.
+  package var smallestBatch: Int {
+    nodes.map { $0.layer.smallestBatch(for: $0.inputShapes) }.max() ?? 1
+  }
+
+  /// The same network with batch norms that take their statistics over `images`.
+  package func takingStatistics(over images: BatchStatistics) -> Network {
+    replacing(
+      nodes.map { node in
+        guard var norm = node.layer as? BatchNorm2d else { return node.layer }
+        norm.statisticsOver = images
+        return norm
+      })
+  }
+
+  /// Whether a layer asks for what other microbatches know.
+  package var poolsStatistics: Bool {
+    nodes.contains { ($0.layer as? BatchNorm2d)?.statisticsOver == .globalBatch }
+  }
+
   /// For each node, which nodes read its output (once an edge).
   package var consumers: [[Int]] {
     var consumers = Array(repeating: [Int](), count: nodes.count)

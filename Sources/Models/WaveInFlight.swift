@@ -31,6 +31,14 @@ package final class WaveInFlight {
   /// How many images it holds now, at most `plan.images`.
   package private(set) var images = 0
 
+  /// Who knows the other microbatches of the step; nil where no layer asks.
+  package var pooling: (any BatchPooling)? {
+    didSet {
+      for node in forwardPasses.indices { forwardPasses[node].pooling = pooling }
+      for node in backwardPasses.indices { backwardPasses[node].pooling = pooling }
+    }
+  }
+
   /// - Parameters:
   ///   - values: the flat parameters and running statistics, read only.
   ///   - prepared: what was made of them.

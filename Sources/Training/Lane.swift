@@ -34,6 +34,8 @@ final class Lane: @unchecked Sendable {
   private let slots: GradientSlots
   private let loss: SoftmaxCrossEntropy
   private let reduction: cnn_reduction_kernels
+  /// nil where no layer asks what other microbatches know.
+  private let pooling: LanePooling?
   /// nil where nobody wants to know.
   let times: OperatorTimes?
   /// The microbatch, by number in the step, whose loss was not a finite number.
@@ -46,11 +48,14 @@ final class Lane: @unchecked Sendable {
   ///   - partials: whole flat buffers, one for each maximal tree node that a step's waves give.
   init(
     network: Network, plan: Plan?, values: FloatBuffer, prepared: PreparedWeights, partials: [FloatBuffer],
-    stackDepth: Int, loss: SoftmaxCrossEntropy, kernels: InstructionSet, timed: Bool
+    stackDepth: Int, loss: SoftmaxCrossEntropy, kernels: InstructionSet, timed: Bool,
+    pooling: LanePooling? = nil
   ) {
     self.network = network
     self.prepared = prepared
+    self.pooling = pooling
     inFlight = plan.map { WaveInFlight($0, values: values, prepared: prepared) }
+    inFlight?.pooling = pooling
     slots = GradientSlots(network: network, partials: partials, stackDepth: stackDepth)
     self.loss = loss
     times = timed ? OperatorTimes(nodes: network.nodes.count) : nil
@@ -71,6 +76,7 @@ final class Lane: @unchecked Sendable {
     (notFinite, notFiniteLayer) = (nil, nil)
     precondition(
       inFlight != nil || work.waves.isEmpty, "a lane without a plan can't compute \(work.waves.count) waves")
+    if let pooling, work.waves.isEmpty, pooling.attendsIdle { attend(pooling, exchange) }
     for (position, wave) in work.waves.enumerated() {
       guard let inFlight else { break }
       let isLast = position == work.waves.count - 1
@@ -79,9 +85,9 @@ final class Lane: @unchecked Sendable {
       exchange.awaitAllValues()
       computeLoss(
         wave, inFlight, batch: batch, firstMicrobatch: firstMicrobatch, denominator: denominator, exchange)
-      if let notFinite, notFiniteLayer == nil {
+      if notFinite != nil, notFiniteLayer == nil {
         // Before this lane's backward, while the values are still those of the step.
-        notFiniteLayer = firstNotFiniteLayer(batch[notFinite - firstMicrobatch], inFlight)
+        nameFirstNotFinite(in: wave, inFlight, batch: batch, firstMicrobatch: firstMicrobatch)
         load(wave, inFlight, batch: batch, firstMicrobatch: firstMicrobatch)
       }
       if isLast { exchange.lossDone() }
@@ -95,6 +101,31 @@ final class Lane: @unchecked Sendable {
   ) {
     let run = wave.sums.run
     inFlight.load(count: run.count) { batch[run.lowerBound + $0 - firstMicrobatch].part }
+  }
+
+  /// In a step in which this lane has no microbatch: what the others can't do without its rank.
+  private func attend(_ pooling: LanePooling, _ exchange: LaneExchange) {
+    exchange.idle()
+    for (rule, nodes) in [(PoolingRule.moments, network.nodes), (.sums, network.nodes.reversed())] {
+      for node in nodes {
+        (node.layer as? BatchNorm2d)?.takePart(in: pooling, inputs: node.inputShapes, by: rule)
+      }
+    }
+  }
+
+  /// Names microbatch and layer. Where batch norm pools, one microbatch has made the loss of all others not
+  /// finite: then the first that has no finite loss by itself is meant, or none.
+  private func nameFirstNotFinite(
+    in wave: LaneWork.Wave, _ inFlight: WaveInFlight, batch: [LoadedMicrobatch], firstMicrobatch: Int
+  ) {
+    guard let first = notFinite else { return }
+    inFlight.pooling = pooling == nil ? nil : PoolingAlone()
+    defer { inFlight.pooling = pooling }
+    for number in pooling == nil ? first..<(first + 1) : wave.sums.run where notFiniteLayer == nil {
+      notFinite = number
+      notFiniteLayer = firstNotFiniteLayer(batch[number - firstMicrobatch], inFlight)
+    }
+    if pooling != nil, notFiniteLayer == nil { notFinite = nil }
   }
 
   /// Runs a microbatch forward once more and names the first layer whose output is not finite.

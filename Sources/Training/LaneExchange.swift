@@ -51,6 +51,12 @@ struct LaneExchange {
     poll()
   }
 
+  /// The lane has nothing to compute in this step: nobody has to wait for it before it is `done`.
+  func idle() {
+    awaitAllValues()
+    reducer.finish(reducer.buckets.count, lane: lane)
+  }
+
   /// The lane has nothing more to compute in this step, or never had.
   func done() {
     awaitAllValues()

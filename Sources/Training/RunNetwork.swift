@@ -7,6 +7,7 @@ extension RunConfig {
   /// The network that the configuration describes, for `classes` classes. Throws `NetworkError`.
   package func network(classes: Int) throws(NetworkError) -> Network {
     try describedNetwork(classes: classes).computing(by: engine.convolution)
+      .takingStatistics(over: training.batchStatistics)
   }
 
   private func describedNetwork(classes: Int) throws(NetworkError) -> Network {
@@ -65,11 +66,16 @@ extension Network {
     return FloatBuffer(try CheckpointArrays.weights(in: file, layout: layout))
   }
 
-  /// Throws where a microbatch of the run would be too small to train on.
+  /// Throws where a microbatch or a step of the run would be too small to train on.
   package func checkMicrobatches(of order: EpochOrder) throws(RunError) {
-    let smallest =
-      [0, order.stepsPerEpoch - 1]
-      .flatMap { order.microbatches(ofStep: $0).map(\.count) }.min() ?? 0
+    let steps = [0, order.stepsPerEpoch - 1].map { order.microbatches(ofStep: $0).map(\.count) }
+    let least = steps.map { $0.reduce(0, +) }.min() ?? 0
+    guard least >= smallestBatch else {
+      throw RunError(
+        "batch norm expects more than 1 value per channel when training, but a step of \(least) image(s) "
+          + "occurs; change training.batch, or set training.drop_last: true")
+    }
+    let smallest = steps.joined().min() ?? 0
     guard smallest < smallestMicrobatch else { return }
     throw RunError(
       "batch norm expects more than 1 value per channel when training, but a microbatch of \(smallest) image(s) "

@@ -12,12 +12,17 @@ package struct TrainOptions: Sendable {
   package var overrides: [String]
   package var directory: String?
   package var resume: Bool
+  /// Whether the run has a directory to keep anything in.
+  package var isKept: Bool
 
-  package init(config: String?, overrides: [String], directory: String?, resume: Bool) {
+  package init(
+    config: String?, overrides: [String], directory: String?, resume: Bool, isKept: Bool = true
+  ) {
     self.config = config
     self.overrides = overrides
     self.directory = directory
     self.resume = resume
+    self.isKept = isKept
   }
 }
 
@@ -101,7 +106,7 @@ package struct TrainingJob {
       }
       var config = try ConfigLoader.load(file: file, overrides: options.overrides).config
       config.makePathsAbsolute()
-      if directory == nil {
+      if directory == nil, options.isKept {
         directory =
           try options.directory.map { try RunDirectory($0, .new) }
           ?? RunDirectory.create(model: config.modelName)

@@ -103,6 +103,9 @@ package final class TrainingStep: @unchecked Sendable {
   private let lanes: [Lane]
   private let divisions: [Int: StepDivision]
   private let plans: [Int: ExchangePlan]
+  /// Where batch norms over the global batch meet, and who brings what.
+  private let meeting: TreeMeeting?
+  private let meetingPlans: [Int: TreeMeeting.Plan]
   private let schedule: BucketSchedule
   /// Of the running statistics, in the order of the layout.
   private let momenta: [Double]
@@ -151,12 +154,22 @@ package final class TrainingStep: @unchecked Sendable {
       : Plan(
         network, images: wave * settings.microbatch, microbatches: wave, mode: .training,
         kernels: settings.kernels)
+    let meeting = network.meeting(communicator, microbatches: counts.last ?? 0)
+    precondition(
+      meeting == nil || settings.wave == 0 || settings.wave >= counts.last ?? 0,
+      "statistics over the global batch expect all microbatches of a step in flight")
+    self.meeting = meeting
+    meetingPlans = Dictionary(
+      uniqueKeysWithValues: zip(counts, divisions).compactMap { count, division in
+        meeting.map { (count, $0.plan(for: division.division)) }
+      })
     lanes = (0..<team.count).map { lane in
       Lane(
         network: network, plan: plan, values: reducer.values, prepared: prepared,
         partials: Array(reducer.partials[(lane * partials)..<((lane + 1) * partials)]),
         stackDepth: needs.map(\.stack).max() ?? 0, loss: settings.loss, kernels: settings.kernels,
-        timed: settings.timesOperators)
+        timed: settings.timesOperators,
+        pooling: meeting.map { LanePooling($0, reducer: reducer, lane: lane) })
     }
     update = WeightUpdate(
       settings.optimizer, averageDecay: settings.averageDecay, layout: network.layout,
@@ -223,6 +236,7 @@ package final class TrainingStep: @unchecked Sendable {
     reducer.begin(plan, rounding: rounding) { [unowned self] piece, sums in
       apply(piece, sums, images: images, step: step, learningRate: learningRate)
     }
+    if let meeting, let plan = meetingPlans[batch.microbatches] { meeting.begin(plan) }
     prepared.begin()
     team.run { [self] lane in
       lanes[lane].compute(

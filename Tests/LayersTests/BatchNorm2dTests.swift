@@ -25,15 +25,22 @@ import Testing
     let golden = try GoldenFile("batch_norm")
     for (name, hyper) in try golden.cases(Hyper.self) {
       let affine = golden.has("\(name)/weight")
-      let layer = BatchNorm2d(epsilon: hyper.eps, momentum: hyper.momentum, affine: affine)
+      var layer = BatchNorm2d(epsilon: hyper.eps, momentum: hyper.momentum, affine: affine)
       func array(_ array: String) throws -> Tensor { try golden.tensor("\(name)/\(array)") }
       let running = [try array("mean0"), try array("var0")]
-      let harness = try LayerHarness(
-        layer, inputs: [try array("x")], parameters: affine ? [try array("weight"), try array("bias")] : [],
-        statistics: running)
-      harness.kernels = kernels
-      for inPlace in [false, true] {
-        harness.inPlace = inPlace
+      let x = try array("x")
+      // In one piece, in place, and over the global batch, in as many microbatches as there are images.
+      for variant in 0..<3 {
+        layer.statisticsOver = variant == 2 ? .globalBatch : .microbatch
+        let harness = try LayerHarness(
+          layer, inputs: [x], parameters: affine ? [try array("weight"), try array("bias")] : [],
+          statistics: running)
+        harness.kernels = kernels
+        harness.inPlace = variant == 1
+        if variant == 2 {
+          harness.pooling = PoolingAlone()
+          harness.microbatches = Array(repeating: 1, count: harness.images)
+        }
         let result = harness.run(outputGradient: try array("dy"))
         var got = ["y": result.output, "eval_y": harness.run(mode: .inference).output]
         got["dx"] = result.inputGradients[0]
@@ -41,11 +48,13 @@ import Testing
           (got["dweight"], got["dbias"]) = (result.parameterGradients[0], result.parameterGradients[1])
         }
         for (index, array) in ["running_mean", "running_var"].enumerated() {
+          #expect(
+            result.leaves.allSatisfy { $0.batchStatistics[index] == result.leaves[0].batchStatistics[index] })
           var moved = running[index]
           for channel in moved.values.indices {
             moved.values[channel] =
               (1 - layer.momentum) * moved.values[channel]
-              + layer.momentum * result.batchStatistics[index].values[channel]
+              + layer.momentum * result.leaves[0].batchStatistics[index].values[channel]
           }
           got[array] = moved
         }
@@ -53,7 +62,8 @@ import Testing
         for (array, tensor) in got {
           let own = try error(tensor, golden, "\(name)/\(array)")
           let theirs = try #require(hyper.errors[array])
-          #expect(own <= max(1.01 * theirs, 0x1p-21), "\(name)/\(array): \(own), PyTorch \(theirs)")
+          #expect(
+            own <= max(1.01 * theirs, 0x1p-21), "\(name)/\(array), \(variant): \(own), PyTorch \(theirs)")
         }
       }
     }

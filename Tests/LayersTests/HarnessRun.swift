@@ -13,6 +13,7 @@ final class HarnessRun {
   private let outputShape: FeatureShape
   private let inputIsPlanar: Bool
   private let inPlace: Bool
+  private let pooling: (any BatchPooling)?
   private let parameterDeclarations: [ArrayDeclaration]
   private let statisticDeclarations: [ArrayDeclaration]
 
@@ -36,6 +37,7 @@ final class HarnessRun {
     outputShape = harness.outputShape
     inputIsPlanar = harness.inputIsPlanar
     inPlace = harness.inPlace
+    pooling = harness.pooling
     parameterDeclarations = harness.parameterDeclarations
     statisticDeclarations = harness.statisticDeclarations
     precondition(!inPlace || needs.worksInPlace, "\(layer.kind) doesn't work in place")
@@ -60,8 +62,7 @@ final class HarnessRun {
     inputs: inputs.map { UnsafePointer($0.pointer) }, inputIsPlanar: inputIsPlanar, output: output.pointer,
     parameters: parameters.map { UnsafePointer($0.pointer) },
     statistics: statistics.map { UnsafePointer($0.pointer) }, prepared: prepared.pointer,
-    saved: saved.pointer,
-    scratch: scratch.pointer)
+    saved: saved.pointer, scratch: scratch.pointer, pooling: pooling)
 
   /// The output, (N, C, H, W).
   func forward() -> Tensor {
@@ -105,7 +106,7 @@ final class HarnessRun {
       inputs: x.map { UnsafePointer($0.pointer) }, inputIsPlanar: inputIsPlanar, output: y.pointer,
       parameters: parameters.map { UnsafePointer($0.pointer) }, prepared: prepared.pointer,
       outputGradient: dy.pointer, inputGradients: dx.map { $0?.pointer }, saved: saved.pointer,
-      scratch: scratch.pointer)
+      scratch: scratch.pointer, pooling: pooling)
     let leaves = wave.microbatches.indices.map { microbatch -> [Tensor] in
       guard !parameterDeclarations.isEmpty else { return [] }
       let gradients = parameterDeclarations.map(GuardedBuffer.init(roomFor:))

@@ -56,6 +56,8 @@ final class LayerHarness {
   var microbatches: [Int]
   /// Lays the output over input 0 and dx over dy.
   var inPlace = false
+  /// Who knows the microbatches that the wave does not hold.
+  var pooling: (any BatchPooling)?
   /// Gives input 0 as the network's images lie, (C, N, H, W), where the layer reads them so.
   var inputIsPlanar = false
 

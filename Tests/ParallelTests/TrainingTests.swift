@@ -99,6 +99,46 @@ final class TrainingTests: XCTestCase {
     }
   }
 
+  /// Statistics over the global batch are other numbers, the same on any number of ranks and lanes; also where
+  /// some have nothing to do (the last step of an epoch has two microbatches), and by whatever way sums travel.
+  func testStatisticsOverTheGlobalBatchAreTheSameOnAllRanks() throws {
+    let global = ["training.batch_statistics=global_batch"]
+    let golden = try SmallRun(epochs: 2, more: global).trainAlone()
+    XCTAssertEqual(Set(golden.hashes).count, 2 * SmallRun.stepsPerEpoch)
+    XCTAssertNotEqual(golden.hashes[0], try self.golden().hashes[0])
+    let inTurn = job.pretending(nodes: (0..<job.size).map { $0 % 2 })
+    for (communicator, lanes, more) in [
+      (job, 1, []), (job, 2, []), (job, 2, ["reduce.shared_memory=false", "reduce.bucket_bytes=4096"]),
+      (inTurn, 1, ["reduce.bucket_bytes=20000"]),
+    ] {
+      for watches in [true, false] {
+        let record = try SmallRun(epochs: 2, lanes: lanes, more: global + more, watches: watches)
+          .train(communicator)
+        if watches { XCTAssertEqual(record.hashes, golden.hashes, "\(lanes) lane(s), \(more)") }
+        XCTAssertEqual(record.reports, golden.reports, "\(lanes) lane(s), \(more)")
+        XCTAssertEqual(record.finalHash, golden.finalHash, "\(lanes) lane(s), \(more)")
+      }
+    }
+  }
+
+  /// Batch norm alone, with ReLU and with a residual; and steps in which only one lane of all has work.
+  func testGlobalStatisticsOfAResidualNetworkAreTheSameOnAllRanks() throws {
+    let layers = """
+      model.layers=[{conv2d: {channels: 20, kernel: 3, padding: 1}}, {batch_norm2d: {name: a}}, \
+      {conv2d: {channels: 20, kernel: 3, padding: 1}}, {batch_norm2d: {name: b}}, {add: {inputs: [a, b]}}, relu, \
+      {conv2d: {channels: 8, kernel: 3}}, batch_norm2d, relu, flatten, {linear: {features: classes}}]
+      """
+    for batch in ["training.batch=26", "training.batch=4"] {
+      let more = ["training.batch_statistics=global_batch", layers, batch]
+      let golden = try SmallRun(epochs: 1, more: more).trainAlone()
+      for lanes in 1...2 {
+        let record = try SmallRun(epochs: 1, lanes: lanes, more: more).train(job)
+        XCTAssertEqual(record.hashes, golden.hashes, "\(batch), \(lanes) lane(s)")
+        XCTAssertEqual(record.reports, golden.reports, "\(batch), \(lanes) lane(s)")
+      }
+    }
+  }
+
   /// The first step whose weights differ.
   private func firstDifference(_ a: RunRecord, _ b: RunRecord) -> Int? {
     zip(a.hashes, b.hashes).enumerated().first { $1.0 != $1.1 }?.offset

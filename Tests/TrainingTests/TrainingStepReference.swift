@@ -17,10 +17,12 @@ struct StepCase {
 
   /// Random images, `sizes` of them in the microbatches; the labels are uneven.
   init(
-    _ model: String, sizes: [Int], classWeights: [Float]? = [0.5, 2, 1, 0.25, 3], smoothing: Float = 0.1
+    _ model: String, sizes: [Int], classWeights: [Float]? = [0.5, 2, 1, 0.25, 3], smoothing: Float = 0.1,
+    statisticsOver: BatchStatistics = .microbatch
   ) throws {
     let input = FeatureShape(channels: 3, height: 16, width: 16)
-    network = try ModelZoo.network(model, input: input, options: .init(classes: Self.classes)).fused()
+    network = try ModelZoo.network(model, input: input, options: .init(classes: Self.classes))
+      .takingStatistics(over: statisticsOver).fused()
     loss = SoftmaxCrossEntropy(classes: Self.classes, labelSmoothing: smoothing, classWeights: classWeights)
     initial = network.initialValues(seed: 3)
     var position = 0

@@ -35,6 +35,16 @@ enum {
   CNN_NORM_ROWS,
 };
 
+// What microbatches pool, where statistics are over more images than those of a call: two rows of one double
+// per channel, padded as the others are.
+enum {
+  CNN_NORM_POOLED_MEAN,     // forward: mean[c] = sum x / count
+  CNN_NORM_POOLED_SQUARES,  // forward: sum (x - mean)^2
+  CNN_NORM_POOLED_SUM = 0,  // backward: sum g
+  CNN_NORM_POOLED_DOT,      // backward: sum g * (x - mean)
+  CNN_NORM_POOLED_ROWS,
+};
+
 // All work on the images of a range: a microbatch, in inference any.
 typedef struct {
   // batch norm = (x - mean) * (inverse * weight) + bias. Overwrites the first three rows of saved, and y,
@@ -49,14 +59,22 @@ typedef struct {
   // dbias = sum g, dweight = sum g * (x - mean) * inverse. Overwrites them (NULL: not wanted), the rows
   // offset and slope of saved, and dresidual = g (only where added; NULL: not wanted). y only where
   // added or pooled. Pooled, z - mean is found again from y, and only where weight is too small beside
-  // bias from x.
-  void (*backward_sums)(float *dweight, float *dbias, float *dresidual, float *saved, const float *dy,
-                        const float *x, const float *y, const cnn_batch_norm_affine *affine,
-                        const cnn_batch_norm_shape *shape);
+  // bias from x. With pooled, overwrites that in place of offset and slope.
+  void (*backward_sums)(float *dweight, float *dbias, float *dresidual, float *saved, double *pooled,
+                        const float *dy, const float *x, const float *y,
+                        const cnn_batch_norm_affine *affine, const cnn_batch_norm_shape *shape);
   // dx = (g - offset - (x - mean) * slope) * (inverse * weight). Overwrites dx, which may be dy unless
   // pooled. Added: with y NULL dy is gated already (dresidual).
   void (*backward_data)(float *dx, const float *saved, const float *dy, const float *x, const float *y,
                         const cnn_batch_norm_affine *affine, const cnn_batch_norm_shape *shape);
+  // Mean and squares of these images. Overwrites pooled.
+  void (*moments)(double *pooled, const float *x, const cnn_batch_norm_shape *shape);
+  // forward_training with the moments of `count` values per channel, of which these images are a part.
+  void (*forward_pooled)(float *y, float *saved, const double *pooled, double count, const float *x,
+                         const float *residual, const cnn_batch_norm_affine *affine,
+                         const cnn_batch_norm_shape *shape);
+  // Offset and slope of the sums over `count` values per channel. Overwrites these two rows of saved.
+  void (*pooled_line)(float *saved, const double *pooled, double count, const cnn_batch_norm_shape *shape);
 } cnn_batch_norm_kernels;
 
 const cnn_batch_norm_kernels *cnn_batch_norm_kernels_for(cnn_isa isa);

@@ -61,12 +61,14 @@ package struct TrainingConfig: Codable, Sendable, Equatable {
   package var wave = 0
   /// Threads that compute in a rank; 0 for the rank's share of the cores.
   package var lanes = 0
+  package var batchStatistics = BatchStatistics.microbatch
   package var dropLast = false
   /// Epochs between evaluations.
   package var evaluateEvery = 1
 
   enum CodingKeys: String, CodingKey {
     case epochs, batch, microbatch, wave, lanes
+    case batchStatistics = "batch_statistics"
     case dropLast = "drop_last"
     case evaluateEvery = "evaluate_every"
   }
@@ -149,6 +151,7 @@ package struct PlacementConfig: Codable, Sendable, Equatable {
 }
 
 extension ConvolutionChoice: ConfigChoice {}
+extension BatchStatistics: ConfigChoice {}
 
 package struct LogConfig: Codable, Sendable, Equatable {
   /// Steps between lines of the log.

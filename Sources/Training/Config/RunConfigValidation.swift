@@ -106,6 +106,15 @@ extension RunConfig {
         problem: "expects at most training.batch (\(training.batch)), got \(training.microbatch)")
     }
     try atLeast("training.wave", training.wave, 0)
+    let microbatches = (training.batch + training.microbatch - 1) / training.microbatch
+    guard
+      training.batchStatistics == .microbatch || training.wave == 0 || training.wave >= microbatches
+    else {
+      throw ConfigProblem(
+        "training.wave", "training.batch_statistics",
+        problem: "expects 0 or all \(microbatches) microbatches of a step, since "
+          + "training.batch_statistics is global_batch, got \(training.wave)")
+    }
     try atLeast("training.lanes", training.lanes, 0)
     try atLeast("training.evaluate_every", training.evaluateEvery, 1)
     try share("loss.label_smoothing", loss.labelSmoothing)
