@@ -42,7 +42,7 @@ enum {
   // It works on so many units (16 inputs each) and outputs at once.
   dense_units = 64,
   dense_outputs = 128,
-  // Gradients of this many weights (8 MB) are written past the caches, where few images make few products of them.
+  // Gradients of this many weights (8 MB) are written past the caches, if few images make them.
   dense_streamed = 2 << 20,
 };
 
@@ -71,7 +71,8 @@ static ptrdiff_t dense_sums(const cnn_conv_shape *s) {
 static size_t dense_scratch(const cnn_conv_shape *s, cnn_conv_pass pass) {
   const dense_chunk c = dense_chunk_of(s);
   if (pass == CNN_CONV_BACKWARD_DATA)
-    return (size_t)(dense_sums(s) + ceiling(s->images, dense_lanes) * conv_blocks(s->oc) * CNN_BLOCK * dense_lanes);
+    return (size_t)(dense_sums(s) +
+                    ceiling(s->images, dense_lanes) * conv_blocks(s->oc) * CNN_BLOCK * dense_lanes);
   return (size_t)(dense_table(&c) + c.taps * c.blocks * c.block);
 }
 
