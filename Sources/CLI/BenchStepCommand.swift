@@ -18,6 +18,7 @@ struct BenchStepCommand: ParsableCommand {
         cnn-dist bench step --model resnet18 --size 64 --batch 32 --lanes 1
         mpirun -np 2 cnn-dist bench step --model seed_cnn --json
         cnn-dist bench step --model resnet18 --batch 32 --convolution blas --operators
+        mpirun -np 2 cnn-dist bench step --model resnet18 --pairs 200     what the tree costs
       """)
 
   @Option(help: "The model, by its name in the zoo.") var model = "seed_cnn"
@@ -33,11 +34,18 @@ struct BenchStepCommand: ParsableCommand {
   @Option(help: "The algorithm of convolutions: auto, blas, direct, winograd2, winograd4 or winograd5.")
   var convolution = ConvolutionChoice.auto
   @Option(help: "How long to measure, in seconds.") var seconds = 6.0
+  @Option(
+    help: """
+      Compare: take this many pairs of steps, one by the tree, one with a single MPI_Allreduce in its place, and \
+      print the ratio of their times with its 95 % interval; 0 for none.
+      """)
+  var pairs = 0
   @Flag(help: "Say what each operator took in the first lane.") var operators = false
   @Flag(help: "Print one JSON object instead of text.") var json = false
 
   func validate() throws {
-    guard batch > 0, microbatch > 0, size > 0, channels > 0, classes > 1, lanes >= 0, wave >= 0, seconds > 0
+    guard batch > 0, microbatch > 0, size > 0, channels > 0, classes > 1, lanes >= 0, wave >= 0, pairs >= 0,
+      seconds > 0
     else {
       throw ValidationError("sizes and counts are positive, and there are at least 2 classes")
     }
@@ -45,23 +53,28 @@ struct BenchStepCommand: ParsableCommand {
 
   func run() throws {
     try Program.run { communicator in
-      let report = try measure(communicator)
-      if communicator.rank == 0 { print(json ? report.json : report.text) }
+      let benchmark = try benchmark()
+      if pairs > 0 {
+        let comparison = try benchmark.compareWithAllReduce(communicator, pairs: pairs)
+        if communicator.rank == 0 { print(json ? comparison.json : comparison.text) }
+      } else {
+        let report = try benchmark.run(communicator, seconds: seconds)
+        if communicator.rank == 0 { print(json ? report.json : report.text) }
+      }
       return 0
     }
   }
 
-  private func measure(_ communicator: Communicator) throws -> StepBenchmark.Report {
+  private func benchmark() throws -> StepBenchmark {
     let kernels = try InstructionSet.selected(pinnedTo: ProcessInfo.processInfo.environment["CNN_DIST_ISA"])
     var settings = OptimizerConfig()
     (settings.name, settings.learningRate, settings.momentum, settings.weightDecay) = (
       optimizer, 0.01, 0.9, 0
     )
-    let benchmark = StepBenchmark(
+    return StepBenchmark(
       model: model, input: FeatureShape(channels: channels, height: size, width: size), classes: classes,
       batch: batch, microbatch: microbatch, wave: wave, lanes: lanes, optimizer: settings,
       convolution: convolution, kernels: kernels, operators: operators)
-    return try benchmark.run(communicator, seconds: seconds)
   }
 }
 

@@ -20,6 +20,7 @@ struct TrainCommand: ParsableCommand {
       Examples:
         cnn-dist train
         cnn-dist train --data cells --out runs/cells --set model.name=resnet18 --set training.epochs=20
+        mpirun -np 2 cnn-dist train --trace trace.json
         mpirun -np 8 cnn-dist train --config configs/blood-cells-resnet18.yaml --data cells
         cnn-dist train --resume --out runs/cells --set training.epochs=40
       """)
@@ -30,6 +31,9 @@ struct TrainCommand: ParsableCommand {
   var overrides: [String] = []
   @Option(help: "The images: a folder or a manifest.") var data: String?
   @Option(help: "The run directory (default: runs/MODEL-TIME-N).") var out: String?
+  @Option(
+    help: "A file for the phases of all ranks and lanes, to be seen in ui.perfetto.dev or chrome://tracing.")
+  var trace: String?
   @Flag(help: "Continue the run in --out from its newest whole checkpoint.") var resume = false
 
   func validate() throws {
@@ -45,7 +49,7 @@ struct TrainCommand: ParsableCommand {
       let options = TrainOptions(
         config: config, overrides: overrides + (data.map { ["data.path=\(JSONText.quoted($0))"] } ?? []),
         directory: out,
-        resume: resume)
+        resume: resume, trace: trace)
       let job = try TrainingJob.prepare(options, communicator: communicator)
       let listeners = try communicator.together { try sinks(of: job) }
       switch try Trainer(job, sinks: listeners).run(resume: resume) {

@@ -31,6 +31,8 @@ final class BucketMessages {
   private var valuesPosted: [Int]
   private var valuesReceived: [Int]
   private var valueSendsInFlight: [Int] = []
+  /// Since the beginning: bytes that this rank gave MPI to send.
+  private(set) var bytesSent = 0
 
   /// Room for what arrives, for `window` buckets.
   private var ring = FloatBuffer(count: 0)
@@ -82,6 +84,9 @@ final class BucketMessages {
     }
   }
 
+  /// Room for what arrives, and for what travels as bf16.
+  var memoryBytes: Int { ring.count * 4 + (packedArrivals + packedSums).reduce(0) { $0 + $1.count * 2 } }
+
   /// Where the arrivals of a position lie.
   func arrivals(at position: Int) -> UnsafeMutablePointer<Float> {
     ring.pointer + position % Self.window * slot
@@ -96,6 +101,7 @@ final class BucketMessages {
     let rooted: Counters
     let updated: Counters
     let plan: (_ turn: Int) -> ExchangePlan
+    let copies: (_ turn: Int) -> GradientReducer.CopyWatch?
   }
 
   /// Posts what can be posted and notes what has come. Whether anything changed.
@@ -176,6 +182,7 @@ final class BucketMessages {
     for owner in owners {
       let piece = buckets.piece(bucket, of: owner)
       for result in plan.results where sendsSums {
+        bytesSent += piece.count * (packed == nil ? 4 : 2)
         let tag = Self.sumTag + bucket
         if let room = packed, let rounding {
           rounding.pack(room, result + piece.lowerBound, piece.count)
@@ -186,6 +193,7 @@ final class BucketMessages {
             result + piece.lowerBound, count: piece.count, to: owner, tag: tag, communicator)
         }
       }
+      if !piece.isEmpty { known.copies(turn(sumsPosted))?.willReplace(piece) }
       try valueReceives[bucket].receive(
         memory.values.pointer + piece.lowerBound, count: piece.count, from: owner,
         tag: Self.valueTag + bucket, communicator)
@@ -212,6 +220,11 @@ final class BucketMessages {
         try valueReceives[bucket].isDone(communicator)
       else { continue }
       valuesReceived[bucket] += 1
+      let copies = known.copies(valuesReceived[bucket])
+      for owner in owners {
+        let piece = buckets.piece(bucket, of: owner)
+        if !piece.isEmpty { copies?.received(piece) }
+      }
       memory.settled[place].set(bucket, valuesReceived[bucket])
       moved = true
     }
@@ -222,6 +235,7 @@ final class BucketMessages {
     while let bucket = nextValues(known) {
       let piece = buckets.piece(bucket, of: communicator.rank)
       for deputy in deputies {
+        bytesSent += piece.count * 4
         try valueSends[bucket].send(
           memory.values.pointer + piece.lowerBound, count: piece.count, to: deputy,
           tag: Self.valueTag + bucket, communicator)

@@ -47,9 +47,24 @@ package final class GradientReducer: @unchecked Sendable {
     }
   }
 
-  /// Writes new values into a piece of a bucket; element i of the sums is at `sums + i`.
+  /// Writes new values into a piece of a bucket, on the thread of a lane; element i of the sums is at `sums + i`.
   package typealias Update =
-    @Sendable (_ piece: Range<Int>, _ sums: UnsafeMutablePointer<Float>) -> Void
+    @Sendable (_ piece: Range<Int>, _ sums: UnsafeMutablePointer<Float>, _ lane: Int) -> Void
+
+  /// Hears, on the main thread, what becomes of the values that this rank holds for its group (`copies`).
+  package struct CopyWatch: Sendable {
+    /// A piece's values are no longer needed and will be overwritten.
+    let willReplace: @Sendable (_ piece: Range<Int>) -> Void
+    /// The new ones are here.
+    let received: @Sendable (_ piece: Range<Int>) -> Void
+
+    package init(
+      willReplace: @escaping @Sendable (Range<Int>) -> Void,
+      received: @escaping @Sendable (Range<Int>) -> Void
+    ) {
+      (self.willReplace, self.received) = (willReplace, received)
+    }
+  }
 
   package let buckets: Buckets
   package let options: Options
@@ -58,38 +73,39 @@ package final class GradientReducer: @unchecked Sendable {
   /// The values: one copy for all ranks that share memory.
   package let values: FloatBuffer
   let communicator: Communicator
-  private let memory: NodeMemory
-  private let messages: BucketMessages?
-  private let kernels: UnsafePointer<cnn_reduction_kernels>
-  private let lanes: Int
-  private let place: Int
+  let memory: NodeMemory
+  let messages: BucketMessages?
+  let kernels: UnsafePointer<cnn_reduction_kernels>
+  let lanes: Int
+  let place: Int
   /// The ranks of other groups that this rank is the deputy for.
-  private let dealsWith: [Int]
+  let dealsWith: [Int]
 
   /// By bucket, over all turns: how often a lane finished it, and the last turn that passed each stage.
-  private let finished: Counters
-  private let summed: Counters
-  private let arrived: Counters
-  private let rooted: Counters
-  private let updated: Counters
+  let finished: Counters
+  let summed: Counters
+  let arrived: Counters
+  let rooted: Counters
+  let updated: Counters
   /// The next position (turn · buckets + bucket) to claim for each stage; a stage takes buckets in order.
-  private let summing: Atomic<Int>
-  private let rooting: Atomic<Int>
-  private let updating: Atomic<Int>
-  private let begun = Atomic<Int>(0)
-  private let released = Atomic<Int>(0)
+  let summing: Atomic<Int>
+  let rooting: Atomic<Int>
+  let updating: Atomic<Int>
+  let begun = Atomic<Int>(0)
+  let released = Atomic<Int>(0)
   /// By lane: how many buckets of the turn it has finished.
-  private var laneFinished: [UnsafeMutablePointer<Int>]
+  private(set) var laneFinished: [UnsafeMutablePointer<Int>]
   /// Of the last two turns, by turn % 2.
   private var turns: [Turn?] = [nil, nil]
-  private let failed = Atomic<Bool>(false)
-  private var failure: (any Error)?
-  private var idleSums: FloatBuffer?
+  let failed = Atomic<Bool>(false)
+  var failure: (any Error)?
+  private(set) var idleSums: FloatBuffer?
 
-  private struct Turn {
+  struct Turn {
     let plan: ExchangePlan
     let rounding: NodeRounding?
     let update: Update
+    let copies: CopyWatch?
   }
 
   /// A reducer for `lanes` lanes of this rank with `partialCount` buffers for their sums. Collective; the
@@ -145,8 +161,22 @@ package final class GradientReducer: @unchecked Sendable {
   /// What this rank owns, bucket by bucket.
   package var pieces: [Range<Int>] { buckets.pieces(of: communicator.rank) }
 
+  /// What other ranks own of the values and this one holds for its group.
+  package var copies: [Range<Int>] {
+    dealsWith.flatMap { buckets.pieces(of: $0) }.filter { !$0.isEmpty }
+  }
+
   /// What to tell the user, or nil.
   package var notice: String? { memory.notice }
+
+  /// Bytes that this rank has sent since the beginning.
+  package var bytesSent: Int { messages?.bytesSent ?? 0 }
+
+  /// Bytes of this rank's room for what arrives from others; where it has no microbatch, also for its sums.
+  package var exchangeBytes: Int { (messages?.memoryBytes ?? 0) + (idleSums?.count ?? 0) * 4 }
+
+  /// Ranks that have one copy of the values in common with this one, itself included.
+  package var sharers: Int { memory.groups.members[memory.groups.group(of: communicator.rank)].count }
 
   /// Ranks in groups that share memory.
   package var groupCount: Int { memory.groups.count }
@@ -173,10 +203,12 @@ package final class GradientReducer: @unchecked Sendable {
 
   /// Begins a turn. Main thread, while no lane runs. `rounding` where the options say so; lanes round what
   /// they leave in `partials` by the same.
-  package func begin(_ plan: ExchangePlan, rounding: NodeRounding? = nil, update: @escaping Update) {
+  package func begin(
+    _ plan: ExchangePlan, rounding: NodeRounding? = nil, copies: CopyWatch? = nil, update: @escaping Update
+  ) {
     precondition((rounding != nil) == options.rounds, "a reducer that rounds expects to be told how")
     let turn = begun.load(ordering: .relaxed) + 1
-    turns[turn % 2] = Turn(plan: plan, rounding: rounding, update: update)
+    turns[turn % 2] = Turn(plan: plan, rounding: rounding, update: update, copies: copies)
     for count in laneFinished { count.pointee = 0 }
     begun.store(turn, ordering: .releasing)
   }
@@ -184,169 +216,16 @@ package final class GradientReducer: @unchecked Sendable {
   /// What the last turn left: the sums of this rank's pieces, each element at its place in the flat buffer.
   package var sums: UnsafeMutablePointer<Float> { sums(of: turn(begun.load(ordering: .relaxed)).plan) }
 
-  private func sums(of plan: ExchangePlan) -> UnsafeMutablePointer<Float> {
+  func sums(of plan: ExchangePlan) -> UnsafeMutablePointer<Float> {
     switch options.mode {
     case .tree: plan.sums
     case .allReduce: anyOrderSums(plan)
     }
   }
 
-  private func turn(_ number: Int) -> Turn {
+  func turn(_ number: Int) -> Turn {
     guard let turn = turns[number % 2] else { preconditionFailure("turn \(number) has not begun") }
     return turn
-  }
-}
-
-// What lanes call.
-extension GradientReducer {
-  /// Lane `lane` has written its last to the first `count` buckets in this turn.
-  package func finish(_ count: Int, lane: Int) {
-    let turn = begun.load(ordering: .acquiring)
-    let done = laneFinished[lane]
-    while done.pointee < count {
-      if finished.increment(done.pointee) == lanes * turn { memory.finals[place].set(done.pointee, turn) }
-      done.pointee += 1
-    }
-  }
-
-  /// Waits until these buckets hold the values that the last turn made.
-  package func awaitValues(_ wanted: Range<Int>, lane: Int) {
-    let turn = begun.load(ordering: .acquiring) - 1
-    wait(lane: lane) { isSettled(wanted, turn) }
-  }
-
-  /// Whether these buckets hold the values that the last turn made.
-  package func hasValues(_ wanted: Range<Int>) -> Bool {
-    isSettled(wanted, begun.load(ordering: .acquiring) - 1)
-  }
-
-  /// Waits until the last turn is over for this rank: it has all new values and, lane 0 sees to that, MPI has
-  /// all of its own. Otherwise they could stay behind this turn's sums, which others can't take before they
-  /// have these values.
-  package func awaitLastTurn(lane: Int) {
-    let turn = begun.load(ordering: .acquiring) - 1
-    let all = 0..<buckets.count
-    wait(lane: lane) {
-      isSettled(all, turn) && (lane != 0 || messages?.hasPostedValues(all, of: turn) ?? true)
-    }
-  }
-
-  /// Does what there is to do between two operators; whether there was anything.
-  @discardableResult
-  package func poll(lane: Int) -> Bool {
-    var worked = false
-    while takeSum() || takeRoot() || takeUpdate() { worked = true }
-    if lane == 0, progressMessages() { worked = true }
-    return worked
-  }
-
-  /// Helps until all lanes of this rank have finished and there is nothing left that can be done now.
-  package func helpOut(lane: Int) {
-    let turn = begun.load(ordering: .acquiring)
-    wait(lane: lane) { memory.finals[place].load(buckets.count - 1) >= turn }
-    while poll(lane: lane) {}
-  }
-
-  private func isSettled(_ wanted: Range<Int>, _ turn: Int) -> Bool {
-    memory.settled.allSatisfy { settled in wanted.allSatisfy { settled.load($0) >= turn } }
-  }
-
-  /// Waits for a condition and does meanwhile what there is to do; returns early where something failed.
-  package func wait(lane: Int, until condition: () -> Bool) {
-    var naps = 0
-    while !condition(), !failed.load(ordering: .relaxed) {
-      if poll(lane: lane) {
-        naps = 0
-      } else {
-        // A short wait is a neighbour's last operator; a long one must not keep a core from its work.
-        if naps < 200 { sched_yield() } else { usleep(50) }
-        naps += 1
-      }
-    }
-  }
-
-  /// Statistics and metrics are never rounded.
-  private func rounding(of bucket: Int, in turn: Int) -> NodeRounding? {
-    bucket < buckets.tailCount ? nil : self.turn(turn).rounding
-  }
-
-  private func split(_ position: Int) -> (turn: Int, bucket: Int) {
-    (position / buckets.count, position % buckets.count)
-  }
-
-  private func claim(_ stage: borrowing Atomic<Int>, _ position: Int) -> Bool {
-    stage.compareExchange(
-      expected: position, desired: position + 1, ordering: .acquiringAndReleasing
-    ).exchanged
-  }
-
-  private func takeSum() -> Bool {
-    guard options.mode == .tree else { return false }
-    let position = summing.load(ordering: .acquiring)
-    let (turn, bucket) = split(position)
-    guard turn <= begun.load(ordering: .acquiring), memory.finals.allSatisfy({ $0.load(bucket) >= turn }),
-      claim(summing, position)
-    else { return false }
-    let plan = self.turn(turn).plan
-    if plan.hasLocals {
-      let rounding = rounding(of: bucket, in: turn)
-      plan.addLocals(buckets.piece(bucket, of: communicator.rank), rounding: rounding)
-      for owner in dealsWith {
-        plan.addLocals(buckets.piece(bucket, of: owner), rounding: rounding)
-      }
-    }
-    summed.set(bucket, turn)
-    return true
-  }
-
-  private func takeRoot() -> Bool {
-    let position = rooting.load(ordering: .acquiring)
-    let (turn, bucket) = split(position)
-    guard options.mode == .tree, summed.load(bucket) >= turn,
-      messages == nil || arrived.load(bucket) >= turn, claim(rooting, position)
-    else { return false }
-    if let messages {
-      self.turn(turn).plan.addRoot(
-        buckets.piece(bucket, of: communicator.rank), arrivals: messages.arrivals(at: position),
-        rounding: rounding(of: bucket, in: turn))
-    }
-    rooted.set(bucket, turn)
-    return true
-  }
-
-  private func takeUpdate() -> Bool {
-    let position = updating.load(ordering: .acquiring)
-    let (turn, bucket) = split(position)
-    guard rooted.load(bucket) >= turn,
-      !options.updatesTogether || released.load(ordering: .acquiring) >= turn, claim(updating, position)
-    else { return false }
-    let piece = buckets.piece(bucket, of: communicator.rank)
-    let now = self.turn(turn)
-    if !piece.isEmpty { now.update(piece, sums(of: now.plan)) }
-    updated.set(bucket, turn)
-    if messages == nil { memory.settled[place].set(bucket, turn) }
-    return true
-  }
-
-  /// Ends all waiting of this rank's lanes; the turn throws `error`. Lane 0.
-  package func fail(_ error: any Error) {
-    failure = error
-    failed.store(true, ordering: .releasing)
-  }
-
-  package var hasFailed: Bool { failed.load(ordering: .acquiring) }
-
-  private func progressMessages() -> Bool {
-    guard let messages, !failed.load(ordering: .relaxed) else { return false }
-    do {
-      return try messages.progress(
-        BucketMessages.Progress(
-          begun: begun.load(ordering: .relaxed), summed: summed, arrived: arrived, rooted: rooted,
-          updated: updated, plan: { self.turn($0).plan }))
-    } catch {
-      fail(error)
-      return false
-    }
   }
 }
 
@@ -407,37 +286,6 @@ extension GradientReducer {
           buffer.pointer + range.lowerBound, pieces.map { Int32($0.count) },
           pieces.map { Int32($0.lowerBound - range.lowerBound) }, cnn_mpi_float(), communicator.world),
         "MPI_Allgatherv")
-    }
-  }
-}
-
-// The negative control.
-extension GradientReducer {
-  private func anyOrderSums(_ plan: ExchangePlan) -> UnsafeMutablePointer<Float> {
-    guard let sums = plan.ownSums.first ?? idleSums?.pointer else {
-      preconditionFailure("a rank without partial sums expects room for those of others")
-    }
-    return sums
-  }
-
-  /// In mode `.allReduce`: adds up this rank's partial sums one after another, then those of all ranks by
-  /// MPI_Allreduce. Collective, when all lanes have finished.
-  package func reduceInAnyOrder() throws {
-    let number = begun.load(ordering: .relaxed)
-    let plan = turn(number).plan
-    let result = anyOrderSums(plan)
-    if plan.ownSums.isEmpty { result.update(repeating: 0, count: buckets.extent) }
-    for other in plan.ownSums.dropFirst() { kernels.pointee.add(result, other, buckets.extent) }
-    if communicator.size > 1 {
-      try communicator.inPieces(buckets.extent) { offset, count in
-        try communicator.check(
-          cnn_mpi_all_reduce(result + offset, count, cnn_mpi_float(), cnn_mpi_sum(), communicator.world),
-          "MPI_Allreduce")
-      }
-    }
-    for bucket in 0..<buckets.count {
-      summed.set(bucket, number)
-      rooted.set(bucket, number)
     }
   }
 }

@@ -12,4 +12,14 @@ extension Communicator {
       try check(cnn_mpi_all_reduce(start, count, cnn_mpi_int64(), cnn_mpi_sum(), world), "MPI_Allreduce")
     }
   }
+
+  /// The largest of all ranks, number by number.
+  package func maxima(_ values: [Int]) throws -> [Int] {
+    guard usesMPI else { return values }
+    var values = values
+    try check(
+      cnn_mpi_all_reduce(&values, Int32(values.count), cnn_mpi_int64(), cnn_mpi_max(), world), "MPI_Allreduce"
+    )
+    return values
+  }
 }

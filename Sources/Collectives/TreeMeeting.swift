@@ -59,6 +59,7 @@ package final class TreeMeeting: @unchecked Sendable {
   package init(_ communicator: Communicator, recordCount: Int, microbatches: Int) {
     self.communicator = communicator
     most = recordCount
+    memoryBytes = (2 * microbatches + 1) * recordCount * MemoryLayout<Double>.stride
     leaves = .allocate(capacity: recordCount * microbatches)
     gathered = .allocate(capacity: recordCount * microbatches)
     root = .allocate(capacity: recordCount)
@@ -77,6 +78,9 @@ package final class TreeMeeting: @unchecked Sendable {
     for memory in [leaves, gathered, root] { memory.deallocate() }
     for memory in [counts, displacements] { memory.deallocate() }
   }
+
+  /// Room for records.
+  package let memoryBytes: Int
 
   /// Made once for each division.
   package func plan(for division: WorkDivision) -> Plan { Plan(division, rank: communicator.rank) }

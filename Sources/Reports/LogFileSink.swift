@@ -31,7 +31,10 @@ package final class LogFileSink: RunSink {
       guard (step.step + 1) % stepsBetweenLines == 0 else { return }
       append([RunText.line(step, epochs: epochs) + ", learning rate \(step.learningRate)"])
     case .evaluating: break
-    case .epoch(let epoch): append([RunText.line(epoch) + ", learning rate \(epoch.learningRate)"])
+    case .epoch(let epoch):
+      append([
+        RunText.line(epoch) + ", learning rate \(epoch.learningRate); " + RunText.line(epoch.division)
+      ])
     case .checkpoint(let path, let step, let isBest):
       append([RunText.line(checkpoint: path, step: step, isBest: isBest)])
     case .notice(let text): append([text])

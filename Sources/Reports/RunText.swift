@@ -21,6 +21,7 @@ package enum RunText {
       ]
     }
     lines += TextTable.text([header] + rows).split(separator: "\n").map(String.init)
+    lines += MemoryUse.table(run.memory).split(separator: "\n").map(String.init)
     lines.append("run directory \(run.directory)")
     if run.firstStep > 0 { lines.append("going on from step \(run.firstStep)") }
     return lines
@@ -41,6 +42,16 @@ package enum RunText {
       text += "accuracy \(Figures.decimal(validation.accuracy))\(epoch.isBest ? " (best)" : "")"
     }
     return text + "; \(Figures.speed(epoch.imagesPerSecond)) images/s, \(Figures.clock(epoch.seconds))"
+  }
+
+  /// `wait 1 %, compute 90 %, …` of the time of an epoch's steps.
+  package static func line(_ division: TimeDivision) -> String {
+    [
+      ("wait", division.wait), ("compute", division.compute), ("reduce", division.reduce),
+      ("update", division.update), ("gather", division.gather), ("check", division.check),
+    ].map { name, share in
+      "\(name) \((share * 1000).rounded() / 10) %"
+    }.joined(separator: ", ")
   }
 
   package static func line(checkpoint path: String, step: Int, isBest: Bool) -> String {

@@ -52,3 +52,10 @@ package struct ContentHasher: ~Copyable {
 extension ContentHash {
   fileprivate init(_ hash: XXH128_hash_t) { (high, low) = (hash.high64, hash.low64) }
 }
+
+/// A 64-bit hash of bytes (XXH3-64), for what is hashed in every step.
+package enum FastHash {
+  package static func of(_ bytes: UnsafeRawBufferPointer) -> UInt64 {
+    XXH3_64bits(bytes.baseAddress, bytes.count)
+  }
+}

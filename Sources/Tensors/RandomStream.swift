@@ -15,6 +15,7 @@ package struct RandomStream: Sendable {
     case augmentation
     case dropout(layer: Int)
     case synthesis
+    case recheck
     case reduction
     case test(Int)
 
@@ -26,6 +27,7 @@ package struct RandomStream: Sendable {
       case .augmentation: 4 << 24
       case .dropout(let layer): 5 << 24 | UInt32(layer)
       case .synthesis: 6 << 24
+      case .recheck: 8 << 24
       case .reduction: 9 << 24
       case .test(let number): 255 << 24 | UInt32(number)
       }

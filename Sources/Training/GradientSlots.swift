@@ -51,6 +51,9 @@ final class GradientSlots: @unchecked Sendable {
     }
   }
 
+  /// Bytes of the sums that are still to be added to others: `stackDepth` layers, not models.
+  var stackBytes: Int { stack.reduce(0) { $0 + $1.count * MemoryLayout<Float>.stride } }
+
   /// What a slot holds of one operator, or of the loss.
   enum Section {
     case parameters(node: Int)

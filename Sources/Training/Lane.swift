@@ -42,13 +42,15 @@ final class Lane: @unchecked Sendable {
   private(set) var notFinite: Int?
   /// The first layer whose output was not finite in that microbatch.
   private(set) var notFiniteLayer: String?
+  /// Where the lane's time goes.
+  private let track: Track
 
   /// - Parameters:
   ///   - plan: for the greatest wave of this rank's lanes; nil where none has a microbatch.
   ///   - partials: whole flat buffers, one for each maximal tree node that a step's waves give.
   init(
     network: Network, plan: Plan?, values: FloatBuffer, prepared: PreparedWeights, partials: [FloatBuffer],
-    stackDepth: Int, loss: SoftmaxCrossEntropy, kernels: InstructionSet, timed: Bool,
+    stackDepth: Int, loss: SoftmaxCrossEntropy, kernels: InstructionSet, timed: Bool, track: Track,
     pooling: LanePooling? = nil
   ) {
     self.network = network
@@ -58,8 +60,15 @@ final class Lane: @unchecked Sendable {
     inFlight?.pooling = pooling
     slots = GradientSlots(network: network, partials: partials, stackDepth: stackDepth)
     self.loss = loss
+    self.track = track
     times = timed ? OperatorTimes(nodes: network.nodes.count) : nil
     reduction = cnn_reduction_kernels_for(kernels.kernelTable).pointee
+  }
+
+  /// Bytes for activations, their gradients and scratch; bytes of sums on their way up the tree.
+  var memoryBytes: (activations: Int, tree: Int) {
+    let floats = inFlight.map { $0.plan.arenaCount + $0.plan.scratchCount } ?? 0
+    return (floats * MemoryLayout<Float>.stride, slots.stackBytes)
   }
 
   /// Forward, loss and backward of this lane's run of a step.
@@ -69,9 +78,10 @@ final class Lane: @unchecked Sendable {
   ///   - batch: the rank's microbatches; `firstMicrobatch` is the number in the step of the first.
   ///   - denominator: Σ of the labels' weights over the whole step, on all ranks.
   ///   - exchange: hears what is final, and knows when values are new.
+  ///   - witness: sees the gradients of the microbatch that is computed twice, in a step that has one.
   func compute(
     _ work: LaneWork, batch: [LoadedMicrobatch], firstMicrobatch: Int, denominator: Float,
-    exchange: LaneExchange
+    exchange: LaneExchange, witness: GradientWitness? = nil
   ) {
     (notFinite, notFiniteLayer) = (nil, nil)
     precondition(
@@ -81,19 +91,40 @@ final class Lane: @unchecked Sendable {
       guard let inFlight else { break }
       let isLast = position == work.waves.count - 1
       load(wave, inFlight, batch: batch, firstMicrobatch: firstMicrobatch)
-      forward(wave, inFlight, exchange)
-      exchange.awaitAllValues()
-      computeLoss(
-        wave, inFlight, batch: batch, firstMicrobatch: firstMicrobatch, denominator: denominator, exchange)
+      track.measure(.forward) {
+        forward(wave, inFlight, exchange)
+        exchange.awaitAllValues()
+        computeLoss(
+          wave, inFlight, batch: batch, firstMicrobatch: firstMicrobatch, denominator: denominator, exchange)
+      }
       if notFinite != nil, notFiniteLayer == nil {
         // Before this lane's backward, while the values are still those of the step.
         nameFirstNotFinite(in: wave, inFlight, batch: batch, firstMicrobatch: firstMicrobatch)
         load(wave, inFlight, batch: batch, firstMicrobatch: firstMicrobatch)
       }
       if isLast { exchange.lossDone() }
-      backward(wave, inFlight, exchange, isLast: isLast)
+      track.measure(.backward) { backward(wave, inFlight, exchange, witness, isLast: isLast) }
     }
     exchange.done()
+  }
+
+  /// One microbatch by itself, between two steps, for the witness alone: the values are settled, and the
+  /// reducer doesn't hear of it.
+  func computeAlone(
+    _ microbatch: LoadedMicrobatch, tree: ReductionTree, denominator: Float, witness: GradientWitness,
+    exchange: LaneExchange
+  ) {
+    guard let inFlight else { preconditionFailure("a lane without a plan can't compute a microbatch") }
+    let number = witness.microbatch
+    let sums = AccumulationPlan(tree: tree, run: number..<(number + 1))
+    let wave = LaneWork.Wave(sums: sums, firstPartial: 0, firstStackSlot: 0)
+    inFlight.pooling = pooling == nil ? nil : PoolingAlone()
+    defer { inFlight.pooling = pooling }
+    load(wave, inFlight, batch: [microbatch], firstMicrobatch: number)
+    forward(wave, inFlight, exchange)
+    computeLoss(
+      wave, inFlight, batch: [microbatch], firstMicrobatch: number, denominator: denominator, exchange)
+    backward(wave, inFlight, exchange, witness, isLast: false)
   }
 
   private func load(
@@ -188,7 +219,8 @@ final class Lane: @unchecked Sendable {
   }
 
   private func backward(
-    _ wave: LaneWork.Wave, _ inFlight: WaveInFlight, _ exchange: LaneExchange, isLast: Bool
+    _ wave: LaneWork.Wave, _ inFlight: WaveInFlight, _ exchange: LaneExchange, _ witness: GradientWitness?,
+    isLast: Bool
   ) {
     for index in network.nodes.indices.reversed() {
       exchange.poll()
@@ -197,6 +229,9 @@ final class Lane: @unchecked Sendable {
           climb(wave, .parameters(node: index), exchange) { microbatch, slot in
             inFlight.backwardParameters(
               node: index, microbatch: microbatch, into: slots.parameterGradients(of: index, in: slot))
+            witness?.see(
+              microbatch: wave.sums.run.lowerBound + microbatch, node: index,
+              gradients: slots.floats(of: .parameters(node: index), in: slot))
           }
         }
       }

@@ -1,5 +1,6 @@
 import Collectives
 import Models
+import Tensors
 
 /// Which buckets a network's operators wait for and make final.
 struct BucketSchedule: Sendable {
@@ -29,19 +30,23 @@ struct LaneExchange {
   let reducer: GradientReducer
   let schedule: BucketSchedule
   let lane: Int
+  /// Where the time goes that this takes of the lane.
+  let track: Track
   /// Of this step; nil where sums keep all their bits.
   let rounding: NodeRounding?
 
   /// Waits until a node's parameters are those that the last step made.
   func awaitValues(of node: Int) {
-    reducer.awaitValues(schedule.needed[node], lane: lane)
+    track.measure(.gather) { reducer.awaitValues(schedule.needed[node], lane: lane) }
     poll()
   }
 
   func hasValues(of node: Int) -> Bool { reducer.hasValues(schedule.needed[node]) }
 
   /// Waits for all of the last step. From then on nobody reads the partial sums of that step any more.
-  func awaitAllValues() { reducer.awaitLastTurn(lane: lane) }
+  func awaitAllValues() {
+    track.measure(.gather) { reducer.awaitLastTurn(lane: lane) }
+  }
 
   /// Statistics and metrics are final.
   func lossDone() { reducer.finish(reducer.buckets.tailCount, lane: lane) }
@@ -59,9 +64,11 @@ struct LaneExchange {
 
   /// The lane has nothing more to compute in this step, or never had.
   func done() {
-    awaitAllValues()
-    reducer.finish(reducer.buckets.count, lane: lane)
-    reducer.helpOut(lane: lane)
+    track.measure(.finish) {
+      reducer.awaitLastTurn(lane: lane)
+      reducer.finish(reducer.buckets.count, lane: lane)
+      reducer.helpOut(lane: lane)
+    }
   }
 
   /// Rounds a leaf, where gradients are rounded.
@@ -83,5 +90,7 @@ struct LaneExchange {
     return true
   }
 
-  func poll() { reducer.poll(lane: lane) }
+  func poll() {
+    track.measure(.reduce, where: { $0 }) { reducer.poll(lane: lane) }
+  }
 }

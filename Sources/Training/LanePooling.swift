@@ -8,9 +8,10 @@ final class LanePooling: BatchPooling {
   private let meeting: TreeMeeting
   private let reducer: GradientReducer
   private let lane: Int
+  private let track: Track
 
-  init(_ meeting: TreeMeeting, reducer: GradientReducer, lane: Int) {
-    (self.meeting, self.reducer, self.lane) = (meeting, reducer, lane)
+  init(_ meeting: TreeMeeting, reducer: GradientReducer, lane: Int, track: Track) {
+    (self.meeting, self.reducer, self.lane, self.track) = (meeting, reducer, lane, track)
   }
 
   /// Whether the lane is wanted where it has no microbatch.
@@ -20,10 +21,12 @@ final class LanePooling: BatchPooling {
     // After a failure nobody waits any more, and the step throws when its lanes are done.
     guard !reducer.hasFailed else { return }
     do {
-      try meeting.meet(
-        lane: lane, records: records, count: PoolingRule.recordCount(channels: channels),
-        wait: { reducer.wait(lane: lane, until: $0) }
-      ) { rule.merge($0, into: $1, channels: channels) }
+      try track.measure(.reduce) {
+        try meeting.meet(
+          lane: lane, records: records, count: PoolingRule.recordCount(channels: channels),
+          wait: { reducer.wait(lane: lane, until: $0) }
+        ) { rule.merge($0, into: $1, channels: channels) }
+      }
     } catch {
       reducer.fail(error)
     }

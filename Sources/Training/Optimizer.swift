@@ -47,6 +47,9 @@ package final class Optimizer: Sendable {
     }
   }
 
+  /// Bytes of what this rank remembers.
+  package var stateBytes: Int { state.reduce(0) { $0 + $1.count * MemoryLayout<Float>.stride } }
+
   package var stateNames: [String] { Self.stateNames(of: config) }
 
   /// Updates the parameters in `range`, a part of a slice. `values` and `gradients` are the flat buffers, of
@@ -75,7 +78,8 @@ package final class Optimizer: Sendable {
     return decays ? (config.weightDecay, Float(config.l1)) : (0, 0)
   }
 
-  private func states(of part: Range<Int>) -> [UnsafeMutablePointer<Float>] {
+  /// Where the states of a part of a slice lie, by `stateNames`.
+  package func states(of part: Range<Int>) -> [UnsafeMutablePointer<Float>] {
     guard let number = slices.firstIndex(where: { $0.contains(part.lowerBound) }),
       part.upperBound <= slices[number].upperBound
     else { preconditionFailure("an optimizer of \(slices) can't update \(part)") }

@@ -45,6 +45,8 @@ package struct RunDescription: Codable, Sendable {
   package var places: [Place]
   package var instructionSet: String
   package var blasKernel: String
+  /// Of each rank.
+  package var memory: [MemoryUse]
 }
 
 /// One optimizer step. Loss and accuracy are of this step's images, before its update.
@@ -76,6 +78,8 @@ package struct EpochReport: Codable, Sendable {
   /// nil in epochs without an evaluation.
   package var validation: ClassificationReport?
   package var isBest: Bool
+  /// How the time of its steps divides, on average over the ranks.
+  package var division: TimeDivision
 }
 
 /// What a run ends with.

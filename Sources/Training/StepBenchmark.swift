@@ -76,60 +76,88 @@ package struct StepBenchmark: Sendable {
     }
   }
 
-  /// Three steps to warm up, then steps for about `seconds`; the median counts.
-  package func run(_ communicator: Communicator, seconds: Double) throws -> Report {
+  /// What the steps of a benchmark share on this rank.
+  struct Place {
+    let benchmark: StepBenchmark
+    let network: Network
+    let layout: JobLayout
+    let team: ThreadTeam
+    /// Images of each microbatch of a step.
+    let sizes: [Int]
+    /// This rank's.
+    let local: [LoadedMicrobatch]
+
+    func step(_ communicator: Communicator, mode: ReductionMode = .tree) throws -> TrainingStep {
+      try TrainingStep(
+        network, initial: network.initialValues(seed: 0),
+        settings: TrainingStep.Settings(
+          layout: layout, microbatchCounts: [sizes.count], microbatch: sizes.max() ?? benchmark.microbatch,
+          wave: benchmark.wave, loss: SoftmaxCrossEntropy(classes: benchmark.classes),
+          optimizer: benchmark.optimizer, kernels: benchmark.kernels, timesOperators: benchmark.operators),
+        communicator: communicator, team: team, mode: mode)
+    }
+
+    func batch(number: Int) -> StepBatch {
+      StepBatch(
+        epoch: 0, step: number, microbatches: sizes.count, images: benchmark.batch,
+        denominator: Float(benchmark.batch), local: local)
+    }
+  }
+
+  /// Lanes stay on their cores while `body` runs. Collective.
+  func withPlace<Result>(_ communicator: Communicator, _ body: (Place) throws -> Result) throws -> Result {
     let placement = try Placement.establish(communicator, lanes: lanes == 0 ? nil : lanes)
-    let order = EpochOrder(count: batch, batch: batch, microbatch: microbatch)
-    let sizes = order.microbatches(ofStep: 0).map(\.count)
+    let sizes = EpochOrder(count: batch, batch: batch, microbatch: microbatch).microbatches(ofStep: 0)
+      .map(\.count)
     let network = try ModelZoo.network(model, input: input, options: .init(classes: classes))
       .computing(by: convolution).fused()
     let team = ThreadTeam(count: placement.own.lanes)
     let pinning = LanePinning(placement)
     pinning.bind(team)
     defer { pinning.release() }
-    let step = try TrainingStep(
-      network, initial: network.initialValues(seed: 0),
-      settings: TrainingStep.Settings(
-        layout: JobLayout(placement, communicator: communicator),
-        microbatchCounts: [sizes.count],
-        microbatch: sizes.max() ?? microbatch, wave: wave,
-        loss: SoftmaxCrossEntropy(classes: classes), optimizer: optimizer, kernels: kernels,
-        timesOperators: operators),
-      communicator: communicator, team: team)
-    let run = step.run(ofStepWith: sizes.count)
-    let local = run.map { randomMicrobatch(images: sizes[$0], firstPosition: sizes[..<$0].reduce(0, +)) }
-    var times: [Double] = []
-    var total = 0.0
-    var number = 0
-    while true {
-      let start = monotonicSeconds()
-      _ = try step.run(
-        StepBatch(
-          epoch: 0, step: number, microbatches: sizes.count, images: batch, denominator: Float(batch),
-          local: local),
-        learningRate: optimizer.learningRate)
-      let elapsed = monotonicSeconds() - start
-      number += 1
-      guard number > 3 else {
-        step.operatorTimes?.clear()
-        continue
-      }
-      times.append(elapsed)
-      total += elapsed
-      // Rank 0's clock decides, or the ranks would part.
-      if try communicator.broadcast([UInt8(total > seconds && times.count >= 5 ? 1 : 0)], from: 0) == [1] {
-        break
-      }
+    let layout = JobLayout(placement, communicator: communicator)
+    let division = WorkDivision(microbatches: sizes.count, lanes: layout.lanes, order: layout.order)
+    let local = division.rankRuns[communicator.rank].map {
+      randomMicrobatch(images: sizes[$0], firstPosition: sizes[..<$0].reduce(0, +))
     }
-    // Messages of the last step may still be on their way, from memory that is about to go.
-    try step.settle()
-    return Report(
-      benchmark: self, ranks: communicator.size, lanes: placement.own.lanes, stepSeconds: times,
-      blasKernel: GEMM.kernelName,
-      operatorTable: step.operatorTimes?
-        .table(
-          of: network, steps: times.count, images: step.images(ofLane: 0, in: local, of: sizes.count),
-          kernels: kernels))
+    return try body(
+      Place(
+        benchmark: self, network: network, layout: layout, team: team, sizes: sizes, local: local))
+  }
+
+  /// Three steps to warm up, then steps for about `seconds`; the median counts.
+  package func run(_ communicator: Communicator, seconds: Double) throws -> Report {
+    try withPlace(communicator) { place in
+      let step = try place.step(communicator)
+      var times: [Double] = []
+      var total = 0.0
+      var number = 0
+      while true {
+        let start = monotonicSeconds()
+        _ = try step.run(place.batch(number: number), learningRate: optimizer.learningRate)
+        let elapsed = monotonicSeconds() - start
+        number += 1
+        guard number > 3 else {
+          step.operatorTimes?.clear()
+          continue
+        }
+        times.append(elapsed)
+        total += elapsed
+        // Rank 0's clock decides, or the ranks would part.
+        if try communicator.broadcast([UInt8(total > seconds && times.count >= 5 ? 1 : 0)], from: 0) == [1] {
+          break
+        }
+      }
+      // Messages of the last step may still be on their way, from memory that is about to go.
+      try step.settle()
+      return Report(
+        benchmark: self, ranks: communicator.size, lanes: place.team.count, stepSeconds: times,
+        blasKernel: GEMM.kernelName,
+        operatorTable: step.operatorTimes?
+          .table(
+            of: place.network, steps: times.count,
+            images: step.images(ofLane: 0, in: place.local, of: place.sizes.count), kernels: kernels))
+    }
   }
 
   private func randomMicrobatch(images: Int, firstPosition: Int) -> LoadedMicrobatch {

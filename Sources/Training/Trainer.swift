@@ -17,11 +17,7 @@ package final class Trainer {
   private let checkpoints: RunCheckpoints
   private let sinks: [any RunSink]
   private var progress: CheckpointState
-  private var epochTally = EpochTally()
-  /// Images that this rank computed since the start or resumption, and the seconds it took.
-  private var ownImages = 0
-  private var trainedImages = 0
-  private var trainedSeconds = 0.0
+  private var times: RunTimes
 
   package init(_ job: TrainingJob, sinks: [any RunSink]) throws {
     self.job = job
@@ -32,6 +28,7 @@ package final class Trainer {
       epochs: job.config.training.epochs)
     checkpoints = RunCheckpoints(job)
     progress = try checkpoints.initialState()
+    times = RunTimes(job.step.timeline)
   }
 
   /// Trains to the last epoch, or until early stopping or a signal ends it. Collective.
@@ -39,14 +36,14 @@ package final class Trainer {
     if resume { try resumeFromCheckpoint() }
     // Only now: what can't be trained must not take the place of the configuration of a run.
     try job.communicator.together { try job.directory?.save(job.config) }
-    announce()
+    try announce()
     let feed = StepFeed(job, firstStep: progress.step)
     defer { feed.stop() }
     job.place.pinning.bind(job.place.team)
     defer { job.place.pinning.release() }
     while true {
       let start = monotonicSeconds()
-      let loaded = isOver ? nil : Result { try feed.next() }
+      let loaded = isOver ? nil : Result { try next(feed) }
       if let signal = try agree(on: loaded) { return try stop(for: signal) }
       guard let (batch, images) = try loaded?.get() else { break }
       try takeStep(batch, since: start)
@@ -54,14 +51,23 @@ package final class Trainer {
       if progress.stepInEpoch == job.order.stepsPerEpoch { try finishEpoch() }
       if isDue(job.config.checkpoint.everySteps, progress.step) { try save(isBest: false) }
     }
-    return .finished(try finish())
+    let summary = try finish()
+    try writeTrace()
+    return .finished(summary)
+  }
+
+  /// The next step's images, unless something has changed in this rank's memory.
+  private func next(_ feed: StepFeed) throws -> (StepBatch, StepImages) {
+    try job.step.throwFault()
+    timeline.rank.step = progress.step
+    return try timeline.rank.measure(.wait) { try feed.next() }
   }
 
   private var isOver: Bool {
     progress.step == schedule.totalSteps || progress.best.stops(job.config.earlyStopping)
   }
 
-  /// The signal that reached any rank, on every rank. Where a rank could not load its images, all throw.
+  /// The signal that reached any rank, on every rank. Where a rank has no images for the step, all throw why.
   private func agree(on loaded: Result<(StepBatch, StepImages), any Error>?) throws -> Int32? {
     var failed = false
     if case .failure = loaded { failed = true }
@@ -73,11 +79,7 @@ package final class Trainer {
   private func takeStep(_ batch: StepBatch, since start: Double) throws {
     let learningRate = schedule.learningRate(at: progress.step, plateau: progress.plateau)
     let result = try job.step.run(batch, learningRate: learningRate)
-    ownImages += batch.local.reduce(0) { $0 + $1.images }
-    trainedImages += batch.images
-    trainedSeconds += monotonicSeconds() - start
-    epochTally.seconds += monotonicSeconds() - start
-    epochTally.images += batch.images
+    times.add(batch, seconds: monotonicSeconds() - start)
     progress.epochImages += batch.images
     progress.epochLossSum += result.meanLoss * Double(batch.images)
     progress.epochCorrect += result.correct
@@ -88,7 +90,7 @@ package final class Trainer {
           stepsPerEpoch: job.order.stepsPerEpoch, totalSteps: schedule.totalSteps, images: batch.images,
           loss: result.meanLoss, accuracy: Double(result.correct) / Double(batch.images),
           learningRate: learningRate,
-          imagesPerSecond: Double(trainedImages) / trainedSeconds)))
+          imagesPerSecond: Double(times.images) / times.seconds)))
     progress.step += 1
     progress.stepInEpoch += 1
   }
@@ -98,6 +100,10 @@ package final class Trainer {
     let epoch = progress.epoch
     let isLast = epoch + 1 == config.training.epochs
     let validation = job.data.dataset.indices(of: .val)
+    let (division, straggler) = try times.divideEpoch(job.communicator)
+    if let straggler {
+      tell(.warning(straggler.text(host: job.place.placement.rows[straggler.rank].host)))
+    }
     var report: ClassificationReport?
     var isBest = false
     if !validation.isEmpty && (isLast || isDue(config.training.evaluateEvery, epoch + 1)) {
@@ -117,14 +123,14 @@ package final class Trainer {
           epoch: epoch, epochs: config.training.epochs, step: progress.step,
           trainingLoss: progress.epochLossSum / Double(progress.epochImages),
           trainingAccuracy: Double(progress.epochCorrect) / Double(progress.epochImages),
-          imagesPerSecond: Double(epochTally.images) / epochTally.seconds, seconds: epochTally.seconds,
+          imagesPerSecond: Double(times.epochImages) / times.epochSeconds, seconds: times.epochSeconds,
           learningRate: schedule.learningRate(at: progress.step - 1, plateau: progress.plateau),
           validation: report,
-          isBest: isBest)))
+          isBest: isBest, division: division)))
     progress.epoch += 1
     progress.stepInEpoch = 0
     (progress.epochImages, progress.epochLossSum, progress.epochCorrect) = (0, 0, 0)
-    epochTally = EpochTally()
+    times.beginEpoch()
     let ends = isLast || progress.best.stops(config.earlyStopping)
     if isBest || ends || isDue(config.checkpoint.everyEpochs, epoch + 1) { try save(isBest: isBest) }
   }
@@ -141,33 +147,36 @@ package final class Trainer {
     }
     let summary = RunSummary(
       directory: job.directory?.path ?? "", classes: job.data.dataset.classes, epochs: progress.epoch,
-      steps: progress.step, seconds: trainedSeconds,
-      imagesPerSecond: trainedSeconds > 0 ? Double(trainedImages) / trainedSeconds : 0,
+      steps: progress.step, seconds: times.seconds,
+      imagesPerSecond: times.seconds > 0 ? Double(times.images) / times.seconds : 0,
       weightsHash: "\(hash)",
       bestEpoch: progress.best.epoch, test: report,
       endedEarly: progress.step < schedule.totalSteps
         ? "no better \(job.config.checkpoint.bestMetric.rawValue) in \(progress.best.evaluationsSinceBest) evaluations"
         : nil,
-      imagesByRank: try job.communicator.exchange(ownImages))
+      imagesByRank: try job.communicator.exchange(times.ownImages))
     tell(.finished(summary))
     return summary
   }
 
   private func evaluate(_ samples: [Int], named split: String) throws -> ClassificationReport {
     try job.step.settle()
-    return try job.evaluator.report(on: samples, of: job.data.dataset) { done, all in
-      tell(.evaluating(split: split, done: done, of: all))
+    return try timeline.rank.measure(.evaluation) {
+      try job.evaluator.report(on: samples, of: job.data.dataset) { done, all in
+        tell(.evaluating(split: split, done: done, of: all))
+      }
     }
   }
 
   private func stop(for signal: Int32) throws -> TrainingOutcome {
     try save(isBest: false)
+    try writeTrace()
     tell(.notice("stopped by signal \(signal) after step \(progress.step); continue with --resume"))
     return .stopped(signal: signal, step: progress.step)
   }
 
   private func save(isBest: Bool) throws {
-    if let path = try checkpoints.save(progress, isBest: isBest) {
+    if let path = try timeline.rank.measure(.checkpoint, { try checkpoints.save(progress, isBest: isBest) }) {
       tell(.checkpoint(path: path, step: progress.step, isBest: isBest))
     }
   }
@@ -178,6 +187,14 @@ package final class Trainer {
     if let state { progress = state }
   }
 
+  private func writeTrace() throws {
+    guard let trace = job.trace else { return }
+    try trace.write(timeline, host: job.place.placement.own.host)
+    tell(.notice("trace of all ranks in \(trace.path)"))
+  }
+
+  private var timeline: Timeline { job.step.timeline }
+
   private func isDue(_ interval: Int, _ count: Int) -> Bool { interval > 0 && count % interval == 0 }
 
   private func tell(_ event: RunEvent) {
@@ -185,15 +202,10 @@ package final class Trainer {
   }
 }
 
-/// Since the start of an epoch, or since the run was resumed in it.
-private struct EpochTally {
-  var images = 0
-  var seconds = 0.0
-}
-
 extension Trainer {
   /// Tells the sinks what is about to be trained, on what and where, and what is odd about it.
-  private func announce() {
+  private func announce() throws {
+    let memory = try job.communicator.exchange(job.step.memory)
     let (config, data) = (job.config, job.data)
     let counts = Split.allCases.map { data.dataset.indices(of: $0).count }
     tell(
@@ -209,7 +221,7 @@ extension Trainer {
             RunDescription.Place(
               rank: $0.rank, host: $0.host, cores: $0.cores, lanes: $0.lanes, pinned: $0.pinned)
           },
-          instructionSet: job.place.binding.entries[1].value, blasKernel: GEMM.kernelName)))
+          instructionSet: job.place.binding.entries[1].value, blasKernel: GEMM.kernelName, memory: memory)))
     for line in job.step.exchangeNotices { tell(.notice(line)) }
     for warning in job.place.placement.warnings + idleWarnings { tell(.warning(warning)) }
     for notice in dataNotices + rateNotices { tell(.notice(notice)) }

@@ -12,16 +12,20 @@ package struct TrainOptions: Sendable {
   package var overrides: [String]
   package var directory: String?
   package var resume: Bool
+  /// The file for a trace of all ranks' phases; nil where none is wanted.
+  package var trace: String?
   /// Whether the run has a directory to keep anything in.
   package var isKept: Bool
 
   package init(
-    config: String?, overrides: [String], directory: String?, resume: Bool, isKept: Bool = true
+    config: String?, overrides: [String], directory: String?, resume: Bool, trace: String? = nil,
+    isKept: Bool = true
   ) {
     self.config = config
     self.overrides = overrides
     self.directory = directory
     self.resume = resume
+    self.trace = trace
     self.isKept = isKept
   }
 }
@@ -40,27 +44,33 @@ package struct TrainingJob {
   package let evaluator: Evaluator
   /// On rank 0 only.
   package let directory: RunDirectory?
+  /// Where a trace is wanted.
+  let trace: TraceFile?
 
   /// Rank 0 reads configuration and data index and hands them out; all ranks agree on their binding,
   /// check the files and build the network. Collective. Throws on the rank that sees what is wrong.
   package static func prepare(
     _ options: TrainOptions, communicator: Communicator, mode: ReductionMode = .tree
   ) throws -> TrainingJob {
+    try StartAgreement.require(options, communicator: communicator)
     let (given, directory) = try open(options, communicator: communicator)
     let place = try Workplace(given, communicator: communicator)
     let data = try RunData(given, communicator: communicator, threads: place.loaders)
     let config = data.completing(given)
 
     let (order, network, loss, initial) = try communicator.together { try model(config, data: data.dataset) }
+    try StartAgreement.require(config, data: data, layout: network.layout, communicator: communicator)
+    let trace = try options.trace.map { try TraceFile($0, communicator: communicator) }
+    var settings = TrainingStep.Settings(
+      layout: JobLayout(place.placement, communicator: communicator),
+      microbatchCounts: order.microbatchCounts, microbatch: min(config.training.microbatch, order.batch),
+      wave: config.training.wave, loss: loss.function, optimizer: config.optimizer,
+      averageDecay: config.ema.decay, reduce: config.reduce, seed: UInt64(config.seed),
+      kernels: place.kernels)
+    settings.checks = config.checks
+    if trace != nil { settings.traceCapacity = Timeline.traceCapacity }
     let step = try TrainingStep(
-      network, initial: initial,
-      settings: TrainingStep.Settings(
-        layout: JobLayout(place.placement, communicator: communicator),
-        microbatchCounts: order.microbatchCounts, microbatch: min(config.training.microbatch, order.batch),
-        wave: config.training.wave, loss: loss.function, optimizer: config.optimizer,
-        averageDecay: config.ema.decay, reduce: config.reduce, seed: UInt64(config.seed),
-        kernels: place.kernels),
-      communicator: communicator, team: place.team, mode: mode)
+      network, initial: initial, settings: settings, communicator: communicator, team: place.team, mode: mode)
     let evaluator = Evaluator(
       inference: Inference(
         network, values: step.evaluated, prepared: step.evaluated === step.values ? step.prepared : nil,
@@ -70,7 +80,8 @@ package struct TrainingJob {
       pinning: place.pinning)
     return TrainingJob(
       communicator: communicator, config: config, place: place, data: data, network: network, order: order,
-      loss: loss, step: step, evaluator: evaluator, directory: directory)
+      loss: loss, step: step, evaluator: evaluator, directory: directory,
+      trace: trace)
   }
 
   /// What follows from configuration and data index alone.

@@ -66,9 +66,13 @@ package final class TrainingStep: @unchecked Sendable {
     /// How much of a moving average of the values a step keeps; 0 for no average.
     package var averageDecay: Double
     package var reduce: ReduceConfig
-    /// Of the rounding of gradients.
+    /// Of the rounding of gradients, and of the choice of what is computed twice.
     package var seed: UInt64
     package var kernels: InstructionSet
+    /// Spans that each track of the timeline has room for; 0 where no trace is wanted.
+    package var traceCapacity = 0
+    /// What is watched, off unless asked for.
+    package var checks = ChecksConfig(memory: false, recomputeEvery: 0)
     /// Whether lanes measure what their operators take.
     package var timesOperators: Bool
 
@@ -97,7 +101,11 @@ package final class TrainingStep: @unchecked Sendable {
   package let update: WeightUpdate
   package let reducer: GradientReducer
   package let team: ThreadTeam
+  package let timeline: Timeline
+  /// A test's hand in the gradients of a microbatch that is computed twice, on the rank that owns it.
+  package var plantedFault: (@Sendable (String, UnsafeMutableBufferPointer<Float>) -> Void)?
 
+  private let checks: StepChecks
   private let settings: Settings
   private let communicator: Communicator
   private let lanes: [Lane]
@@ -145,6 +153,8 @@ package final class TrainingStep: @unchecked Sendable {
         ($0, try reducer.plan(for: $1.division, sums: $1.sums))
       })
     schedule = BucketSchedule(network, buckets: buckets)
+    let timeline = Timeline(lanes: team.count, capacity: settings.traceCapacity)
+    self.timeline = timeline
     let prepared = PreparedWeights(network, values: reducer.values, kernels: settings.kernels)
     self.prepared = prepared
     let wave = needs.map(\.wave).max() ?? 0
@@ -168,13 +178,18 @@ package final class TrainingStep: @unchecked Sendable {
         network: network, plan: plan, values: reducer.values, prepared: prepared,
         partials: Array(reducer.partials[(lane * partials)..<((lane + 1) * partials)]),
         stackDepth: needs.map(\.stack).max() ?? 0, loss: settings.loss, kernels: settings.kernels,
-        timed: settings.timesOperators,
-        pooling: meeting.map { LanePooling($0, reducer: reducer, lane: lane) })
+        timed: settings.timesOperators, track: timeline.lanes[lane],
+        pooling: meeting.map {
+          LanePooling($0, reducer: reducer, lane: lane, track: timeline.lanes[lane])
+        })
     }
     update = WeightUpdate(
       settings.optimizer, averageDecay: settings.averageDecay, layout: network.layout,
       slices: reducer.pieces.map { $0.clamped(to: 0..<network.layout.extent) }, values: reducer.values,
       communicator: communicator, team: team, kernels: settings.kernels)
+    checks = StepChecks(
+      settings.checks, rank: communicator.rank, layout: network.layout, values: reducer.values,
+      update: update, copies: reducer.copies)
     momenta = network.nodes.flatMap { node in
       node.statistics.map { _ in Double((node.layer as? BatchNorm2d)?.momentum ?? 0) }
     }
@@ -189,9 +204,14 @@ package final class TrainingStep: @unchecked Sendable {
   /// What is evaluated and saved as the weights: the moving average where one is kept, else the values.
   package var evaluated: FloatBuffer { update.averages ?? values }
 
-  /// Waits until the values of the last step, and their average, are complete. Collective.
+  /// Waits until the values of the last step, and their average, are complete, and checks that nothing has
+  /// changed since they were written. Collective.
   package func settle() throws {
-    try reducer.settle()
+    try timeline.rank.measure(.gather) { try reducer.settle() }
+    try timeline.rank.measure(.check) {
+      checks.verifyAll(on: team, step: timeline.rank.step)
+      try communicator.together { try checks.throwFault() }
+    }
     if let averages = update.averages { try reducer.gather(averages) }
   }
 
@@ -199,12 +219,17 @@ package final class TrainingStep: @unchecked Sendable {
   package func replaceEvaluated(with new: FloatBuffer) throws {
     guard let averages = update.averages else { return try replaceValues(with: new) }
     averages.pointer.update(from: new.pointer, count: network.layout.extent)
+    checks.forget()
   }
 
   /// Overwrites parameters and running statistics on every rank. Collective.
   package func replaceValues(with new: FloatBuffer) throws {
     try reducer.replaceValues(new.pointer, count: network.layout.extent)
+    checks.forget()
   }
+
+  /// Throws what this rank has found changed in its memory in the steps so far.
+  package func throwFault() throws { try checks.throwFault() }
 
   /// This rank's run of microbatch numbers in a step of `microbatches`.
   package func run(ofStepWith microbatches: Int) -> Range<Int> { division(microbatches).run }
@@ -233,28 +258,35 @@ package final class TrainingStep: @unchecked Sendable {
     let rounding =
       settings.reduce.precision == .bf16
       ? NodeRounding(seed: settings.seed, step: step, kernels: settings.kernels) : nil
-    reducer.begin(plan, rounding: rounding) { [unowned self] piece, sums in
-      apply(piece, sums, images: images, step: step, learningRate: learningRate)
+    for track in timeline.lanes + [timeline.rank] { track.step = step }
+    let recomputation = try timeline.rank.measure(.check) { try recomputeIfDue(batch, division) }
+    reducer.begin(plan, rounding: rounding, copies: checks.copyWatch(step: step)) {
+      [unowned self] piece, sums, lane in
+      timeline.lanes[lane].measureInside(.update) {
+        apply(piece, sums, images: images, step: step, learningRate: learningRate)
+      }
     }
     if let meeting, let plan = meetingPlans[batch.microbatches] { meeting.begin(plan) }
     prepared.begin()
-    team.run { [self] lane in
-      lanes[lane].compute(
-        division.lanes[lane], batch: batch.local, firstMicrobatch: division.run.lowerBound,
-        denominator: batch.denominator,
-        exchange: LaneExchange(reducer: reducer, schedule: schedule, lane: lane, rounding: rounding))
+    timeline.rank.measure(.compute) {
+      team.run { [self] lane in
+        lanes[lane].compute(
+          division.lanes[lane], batch: batch.local, firstMicrobatch: division.run.lowerBound,
+          denominator: batch.denominator, exchange: exchange(lane, rounding: rounding),
+          witness: recomputation?.witness(ofLane: lane))
+      }
     }
-    if reducer.options.mode == .allReduce {
-      try reducer.reduceInAnyOrder()
-      team.run { [self] in reducer.helpOut(lane: $0) }
-    }
+    try timeline.rank.measure(.reduce) { try finishSums() }
     if reducer.options.updatesTogether {
-      try reducer.awaitSums()
-      try update.prepare(values: values.pointer, gradients: reducer.sums, stepNumber: batch.step + 1)
-      reducer.release()
-      team.run { [self] in reducer.helpOut(lane: $0) }
+      try timeline.rank.measure(.update) {
+        checks.verifyOwned(on: team, step: step)
+        try update.prepare(values: values.pointer, gradients: reducer.sums, stepNumber: step + 1)
+        reducer.release()
+        team.run { [self] in reducer.helpOut(lane: $0) }
+      }
     }
-    try reducer.awaitTail()
+    try timeline.rank.measure(.reduce) { try reducer.awaitTail() }
+    try timeline.rank.measure(.check) { try recomputation?.compare(step: step, communicator: communicator) }
     let metrics = values.pointer + network.layout.extent
     guard metrics[0].isFinite else {
       let notFinite = notFinite(batch)
@@ -266,11 +298,60 @@ package final class TrainingStep: @unchecked Sendable {
     return StepResult(meanLoss: Double(metrics[0]) / Double(batch.denominator), correct: Int(metrics[1]))
   }
 
+  private func exchange(_ lane: Int, rounding: NodeRounding?) -> LaneExchange {
+    LaneExchange(
+      reducer: reducer, schedule: schedule, lane: lane, track: timeline.lanes[lane], rounding: rounding)
+  }
+
+  /// Sums that lanes don't make on their way.
+  private func finishSums() throws {
+    if reducer.options.mode == .allReduce {
+      try reducer.reduceInAnyOrder()
+      team.run { [self] in reducer.helpOut(lane: $0) }
+    }
+    if reducer.options.updatesTogether { try reducer.awaitSums() }
+  }
+
+  /// Has a microbatch computed by another rank, in a step in which that is due. Collective.
+  private func recomputeIfDue(_ batch: StepBatch, _ division: StepDivision) throws -> Recomputation? {
+    let interval = settings.checks.recomputeEvery
+    guard interval > 0, (batch.step + 1) % interval == 0 else { return nil }
+    // Its memory is free, and its weights are those of the step, when the last step is wholly over.
+    try reducer.settle()
+    prepared.begin()
+    let plan = RecomputePlan(division.division, seed: settings.seed, step: batch.step)
+    let own =
+      division.run.contains(plan.microbatch) ? batch.local[plan.microbatch - division.run.lowerBound] : nil
+    return try Recomputation(
+      plan, own: own, inStep: meeting == nil, network: network, communicator: communicator,
+      fault: plantedFault
+    ) { [self] microbatch, witness, chosen in
+      team.run { [self] lane in
+        guard lane == chosen else { return }
+        lanes[lane].computeAlone(
+          microbatch, tree: division.division.tree, denominator: batch.denominator, witness: witness,
+          exchange: exchange(lane, rounding: nil))
+      }
+    }
+  }
+
   /// Of a step with the most microbatches: partial sums that groups of ranks send each other for each piece of
   /// the gradient, and the bytes that this rank sends, new values included.
   package var traffic: (partialSums: Int, bytesSent: Int) {
     let plan = settings.microbatchCounts.max().flatMap { plans[$0] }
     return (plan?.partialCount ?? 0, plan?.bytesSent ?? 0)
+  }
+
+  /// What a step takes on this rank.
+  package var memory: MemoryUse {
+    func bytes(_ buffer: FloatBuffer?) -> Int { (buffer?.count ?? 0) * MemoryLayout<Float>.stride }
+    let lanes = lanes.map(\.memoryBytes)
+    return MemoryUse(
+      sharers: reducer.sharers, weights: bytes(values), average: bytes(update.averages),
+      optimizer: optimizer.stateBytes, prepared: prepared.count * MemoryLayout<Float>.stride,
+      activations: lanes.reduce(0) { $0 + $1.activations },
+      gradients: reducer.partials.reduce(0) { $0 + bytes($1) },
+      tree: lanes.reduce(0) { $0 + $1.tree } + (meeting?.memoryBytes ?? 0), exchange: reducer.exchangeBytes)
   }
 
   /// The mean gradient of an array in the last step, as far as this rank owns it; the rest is 0.
@@ -302,13 +383,16 @@ package final class TrainingStep: @unchecked Sendable {
     _ piece: Range<Int>, _ sums: UnsafeMutablePointer<Float>, images: Int, step: Int, learningRate: Double
   ) {
     let (layout, values) = (network.layout, values)
+    let owned = piece.clamped(to: 0..<layout.extent)
+    if !reducer.options.updatesTogether { checks.verify(owned, step: step) }
     update.apply(
       piece.clamped(to: 0..<layout.parameterExtent), values: values.pointer, gradients: sums,
       learningRate: learningRate, stepNumber: step + 1)
     RunningStatistics.update(
       values: values.pointer, sums: sums, images: images, momenta: momenta, layout: layout, slice: piece,
       kernels: settings.kernels)
-    update.followValues(values.pointer, in: piece.clamped(to: 0..<layout.extent))
+    update.followValues(values.pointer, in: owned)
+    checks.remember(owned)
     let metrics = layout.extent..<(layout.extent + GradientSlots.metricsCount)
     for position in metrics.clamped(to: piece) { values[position] = sums[position] }
   }

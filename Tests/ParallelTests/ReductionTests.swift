@@ -71,7 +71,7 @@ final class ReductionTests: XCTestCase {
           from: treeSum(node, in: tree, of: leaves), count: reducer.buckets.extent)
       }
       let values = reducer.values
-      reducer.begin(plan) { piece, sums in
+      reducer.begin(plan) { piece, sums, _ in
         (values.pointer + piece.lowerBound).update(from: sums + piece.lowerBound, count: piece.count)
       }
       reducer.poll(lane: 0)
@@ -139,6 +139,31 @@ final class ReductionTests: XCTestCase {
           microbatches: microbatches, lanes: nodes.map { 1 + $0 }, order: places.ranksInNodeOrder)
         try check(reducer, division, of: Array(leaves.prefix(microbatches)), "nodes \(nodes)")
       }
+    }
+  }
+
+  /// Where runs align with subtrees all ranks together send what no reduction can do without, 2 · (n − 1) / n of
+  /// the buffer each; further nodes of a run are further sums of others' pieces. Shared memory sends nothing.
+  func testBytesSentAreWhatAReductionCannotDoWithout() throws {
+    let n = job.size
+    for (microbatches, sharesMemory) in [(n, false), (2 * n, false), (7, false), (n, true)] {
+      let reducer = try reducer(job, options: .init(sharesMemory: sharesMemory))
+      let division = division(microbatches)
+      try check(reducer, division, of: gradients(microbatches, extent: extent))
+      // `check` takes two turns.
+      let (own, all) = (reducer.bytesSent / 2, try job.sum(reducer.bytesSent) / 2)
+      let sums = division.rankNodes[job.rank].enumerated().map { PartialSum(node: $1, buffer: $0) }
+      XCTAssertEqual(own, try reducer.plan(for: division, sums: sums).bytesSent)
+      guard !sharesMemory else {
+        if job.nodeCount == 1 { XCTAssertEqual(all, 0) }
+        continue
+      }
+      let floats = (0..<n).map { rank in
+        let others = extent - reducer.buckets.pieces(of: rank).reduce(0) { $0 + $1.count }
+        return division.rankNodes[rank].count * others
+      }
+      XCTAssertEqual(all, 4 * (floats.reduce(0, +) + (n - 1) * extent), "\(division.rankRuns)")
+      if microbatches == n { XCTAssertEqual(all, 2 * (n - 1) * 4 * extent) }
     }
   }
 
@@ -232,7 +257,7 @@ final class ReductionTests: XCTestCase {
           from: treeSum(node, in: division.tree, of: leaves), count: extent)
       }
       let values = reducer.values
-      reducer.begin(plan) { piece, sums in
+      reducer.begin(plan) { piece, sums, _ in
         (values.pointer + piece.lowerBound).update(from: sums + piece.lowerBound, count: piece.count)
       }
       reducer.finish(reducer.buckets.count, lane: 0)

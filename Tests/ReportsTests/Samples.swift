@@ -12,7 +12,12 @@ enum Samples {
        "stepsPerEpoch": 4, "firstStep": \(firstStep), "batch": 64, "microbatch": 16, "instructionSet": "avx2",
        "blasKernel": "Haswell", "places": [
          {"rank": 0, "host": "n1", "cores": [0, 1, 2], "lanes": 3, "pinned": true},
-         {"rank": 1, "host": "node2", "cores": [4], "lanes": 1, "pinned": false}]}
+         {"rank": 1, "host": "node2", "cores": [4], "lanes": 1, "pinned": false}],
+       "memory": [
+         {"sharers": 1, "weights": 8000000, "average": 0, "optimizer": 4000000, "prepared": 70000,
+          "activations": 30000000, "gradients": 8000000, "tree": 1000000, "exchange": 500000},
+         {"sharers": 1, "weights": 8000000, "average": 0, "optimizer": 4000000, "prepared": 0,
+          "activations": 10000000, "gradients": 8000000, "tree": 0, "exchange": 500000}]}
       """)
   }
 
@@ -31,7 +36,8 @@ enum Samples {
     var report: EpochReport = try decode(
       """
       {"epoch": \(epoch), "epochs": 3, "step": \(4 * epoch + 4), "trainingLoss": 0.75, "trainingAccuracy": 0.625,
-       "imagesPerSecond": 345.6, "seconds": 61.4, "learningRate": 0.001, "isBest": true}
+       "imagesPerSecond": 345.6, "seconds": 61.4, "learningRate": 0.001, "isBest": true,
+       "division": {"wait": 0.011, "compute": 0.9, "reduce": 0.05, "update": 0.02, "gather": 0.01, "check": 0.004}}
       """)
     if validated { report.validation = try classification() }
     return report

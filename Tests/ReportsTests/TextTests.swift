@@ -68,6 +68,15 @@ import Training
         "rank   host  cores  lanes  pinned  kernels  OpenBLAS",
         "0        n1    0–2      3     yes     avx2   Haswell",
         "1     node2      4      1      no     avx2   Haswell",
+        "memory in MB      rank 0  rank 1",
+        "weights              8.0     8.0",
+        "optimizer            4.0     4.0",
+        "prepared weights     0.1     0.0",
+        "activations         30.0    10.0",
+        "gradients            8.0     8.0",
+        "tree                 1.0     0.0",
+        "exchange             0.5     0.5",
+        "together            51.6    30.5",
         "run directory runs/a",
       ])
     #expect(RunText.lines(try Samples.run(firstStep: 6)).last == "going on from step 6")

@@ -276,6 +276,7 @@ import Training
     ("optimizer: {clip_value: .inf}", "optimizer.clip_value expects a finite number, got inf"),
     ("optimizer: {trust_coefficient: 0}", "optimizer.trust_coefficient expects more than 0, got 0.0"),
     ("ema: {decay: 1}", "ema.decay expects a number from 0 to below 1, got 1.0"),
+    ("checks: {recompute_every: -1}", "checks.recompute_every expects at least 0, got -1"),
     ("placement: {pin: maybe}", "placement.pin expects true or false, got \"maybe\""),
     ("checkpoint: {keep: 0}", "checkpoint.keep expects at least 1, got 0"),
     ("data: {path: ''}", "data.path expects a folder or \"synthetic\", got nothing"),

@@ -16,6 +16,7 @@ package struct RunConfig: Codable, Sendable, Equatable {
   package var earlyStopping = EarlyStoppingConfig()
   package var engine = EngineConfig()
   package var placement = PlacementConfig()
+  package var checks = ChecksConfig()
   package var log = LogConfig()
 
   package init() {}
@@ -23,7 +24,7 @@ package struct RunConfig: Codable, Sendable, Equatable {
   enum CodingKeys: String, CodingKey {
     case seed, model, data, training, loss, optimizer, schedule, ema, reduce, checkpoint
     case earlyStopping = "early_stopping"
-    case engine, placement, log
+    case engine, placement, checks, log
   }
 }
 
@@ -148,6 +149,23 @@ package struct EngineConfig: Codable, Sendable, Equatable {
 package struct PlacementConfig: Codable, Sendable, Equatable {
   /// Whether lanes are bound to cores, where a rank has as many lanes as cores of its own.
   package var pin = true
+}
+
+/// What is watched while a run goes on.
+package struct ChecksConfig: Codable, Sendable, Equatable {
+  /// Whether weights and optimizer state are hashed where they lie, and checked before they are used.
+  package var memory = true
+  /// Steps between two of which a microbatch is computed twice; 0 for never.
+  package var recomputeEvery = 100
+
+  package init(memory: Bool = true, recomputeEvery: Int = 100) {
+    (self.memory, self.recomputeEvery) = (memory, recomputeEvery)
+  }
+
+  enum CodingKeys: String, CodingKey {
+    case memory
+    case recomputeEvery = "recompute_every"
+  }
 }
 
 extension ConvolutionChoice: ConfigChoice {}

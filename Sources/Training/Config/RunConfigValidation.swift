@@ -129,6 +129,7 @@ extension RunConfig {
     try atLeast("checkpoint.keep", checkpoint.keep, 1)
     try atLeast("early_stopping.patience", earlyStopping.patience, 0)
     try notNegative("early_stopping.minimum_delta", earlyStopping.minimumDelta)
+    try atLeast("checks.recompute_every", checks.recomputeEvery, 0)
     try atLeast("log.every_steps", log.everySteps, 1)
   }
 
