@@ -2,12 +2,12 @@
 
 #include <string.h>
 
-enum { algorithms = 8 };
+enum { algorithms = 9 };
 
 #define LIST(isa)                                                                        \
   {&cnn_conv_ref[isa], &cnn_conv_direct[isa], &cnn_conv_stem[isa], &cnn_conv_dense[isa], \
    &cnn_conv_winograd2[isa], &cnn_conv_winograd4[isa], &cnn_conv_winograd5[isa], \
-   &cnn_conv_depthwise[isa]}
+   &cnn_conv_depthwise[isa], &cnn_conv_pointwise[isa]}
 static const cnn_conv_algorithm *const lists[][algorithms] = {
     LIST(CNN_ISA_REF), LIST(CNN_ISA_AVX2), LIST(CNN_ISA_AVX512)};
 

@@ -3,5 +3,5 @@
 #include "convolution.h"
 
 extern const cnn_conv_algorithm cnn_conv_ref[3], cnn_conv_direct[3], cnn_conv_dense[3], cnn_conv_stem[3],
-    cnn_conv_depthwise[3];
+    cnn_conv_depthwise[3], cnn_conv_pointwise[3];
 extern const cnn_conv_algorithm cnn_conv_winograd2[3], cnn_conv_winograd4[3], cnn_conv_winograd5[3];

@@ -2,6 +2,9 @@
 // features. A row of A is an image. The weights are by far the most of what is read, so the sums are
 // cut into chunks of k: a chunk of the images stays in L2 while the weights pass by, once.
 #include "convolution_algorithms.h"
+
+#include <stdint.h>
+
 #include "packing.h"
 #include "tile.h"
 #include "tile_taps.h"
@@ -33,14 +36,43 @@ static ptrdiff_t dense_table(const dense_chunk *c) {
   return ceiling(c->taps * (ptrdiff_t)sizeof(ptrdiff_t), 64) * CNN_BLOCK;
 }
 
-// Backward to the data has images in the lanes, as many as two vectors hold.
-enum { dense_lanes = 32 };
+enum {
+  // Backward to the data has images in the lanes, as many as two vectors hold.
+  dense_lanes = 32,
+  // It works on so many units (16 inputs each) and outputs at once.
+  dense_units = 64,
+  dense_outputs = 128,
+  // Gradients of this many weights (8 MB) are written past the caches, if few images make them.
+  dense_streamed = 2 << 20,
+};
+
+// At most 16 neighbouring inputs of a tap, and the row of the panels where they begin.
+typedef struct {
+  ptrdiff_t tap, block, row, rows;
+} dense_unit;
+
+static dense_unit dense_unit_of(const cnn_conv_shape *s, ptrdiff_t tap, ptrdiff_t block) {
+  const ptrdiff_t channel = block * CNN_BLOCK;
+  return (dense_unit){tap, block, tap * s->ic + channel, smaller(CNN_BLOCK, s->ic - channel)};
+}
+static dense_unit dense_unit_at(const cnn_conv_shape *s, ptrdiff_t unit) {
+  return dense_unit_of(s, unit / conv_blocks(s->ic), unit % conv_blocks(s->ic));
+}
+static dense_unit dense_unit_next(const cnn_conv_shape *s, dense_unit unit) {
+  const bool ends = unit.block + 1 == conv_blocks(s->ic);
+  return dense_unit_of(s, unit.tap + ends, ends ? 0 : unit.block + 1);
+}
+
+// Floats of the sums of a chunk of units.
+static ptrdiff_t dense_sums(const cnn_conv_shape *s) {
+  return ceiling(s->images, dense_lanes) * dense_units * CNN_BLOCK * dense_lanes;
+}
 
 static size_t dense_scratch(const cnn_conv_shape *s, cnn_conv_pass pass) {
   const dense_chunk c = dense_chunk_of(s);
   if (pass == CNN_CONV_BACKWARD_DATA)
-    return (size_t)(ceiling(s->images, dense_lanes) * conv_blocks(s->oc) * CNN_BLOCK * dense_lanes +
-                    CNN_BLOCK * dense_lanes);
+    return (size_t)(dense_sums(s) +
+                    ceiling(s->images, dense_lanes) * conv_blocks(s->oc) * CNN_BLOCK * dense_lanes);
   return (size_t)(dense_table(&c) + c.taps * c.blocks * c.block);
 }
 

@@ -3,28 +3,76 @@
 #include "tile_gradient_body.h"
 #include "transpose16_body.h"
 
+// C[r][16 j ...] = start[16 j ...] + sum over taps and k of A[r][k] * B[k][16 j ...], one chain in the order
+// (tap, k); where the tile accumulates C is the start. Of each 32 lines of cache that follow `next`, lines
+// low ..< high are fetched into L2: all tiles of a panel together fetch the panel that comes next.
+CNN_INLINE void ISA(dense_tile)(const int rows, const int vectors, const ptrdiff_t b_row, const tile_taps *t,
+                                const float *a, const float *b, float *c, const float *start,
+                                const float *next, ptrdiff_t low, ptrdiff_t high) {
+  f32x16 sum[ISA(tile_nn_rows)][2];
+#pragma clang loop unroll(full)
+  for (int r = 0; r < rows; r++)
+#pragma clang loop unroll(full)
+    for (int j = 0; j < vectors; j++)
+      if (t->accumulate) sum[r][j] = LOAD(c + r * t->c_row + j * t->c_vector);
+      else sum[r][j] = start ? LOAD(start + j * CNN_LANES) : (f32x16)0;
+  for (ptrdiff_t tap = 0; tap < t->taps; tap++) {
+    const float *from = a + t->a_taps[tap];
+    for (ptrdiff_t block = t->depth / CNN_LANES; block > 0; block--, from += t->a_block) {
+      for (ptrdiff_t line = low; line < high; line++) __builtin_prefetch(next + line * CNN_LANES, 0, 2);
+      next += CNN_LANES * CNN_PANEL;
+#pragma clang loop unroll_count(4)
+      for (int k = 0; k < CNN_LANES; k++, b += b_row)
+        ISA(tile_nn_step)(rows, vectors, CNN_LANES, sum, from + k, b);
+    }
+#pragma clang loop unroll(disable)
+    for (ptrdiff_t k = 0; k < t->depth % CNN_LANES; k++, b += b_row)
+      ISA(tile_nn_step)(rows, vectors, CNN_LANES, sum, from + k, b);
+  }
+#pragma clang loop unroll(full)
+  for (int r = 0; r < rows; r++)
+#pragma clang loop unroll(full)
+    for (int j = 0; j < vectors; j++) STORE(c + r * t->c_row + j * t->c_vector, sum[r][j]);
+}
+
 // Any number of rows of A times a panel, for the taps of a chunk.
 CNN_INLINE void ISA(dense_rows)(ptrdiff_t rows, const ptrdiff_t width, const tile_taps *t, const float *a,
-                                const float *b, float *c, const float *start) {
-  const ptrdiff_t tiles = ceiling(rows, ISA(tile_nn_rows));
+                                const float *b, float *c, const float *start, const float *next) {
+  const int vectors = width < CNN_LANES * ISA(tile_nn_vectors) ? 1 : ISA(tile_nn_vectors);
+  const ptrdiff_t tiles = ceiling(rows, ISA(tile_nn_rows)), calls = tiles * (width / CNN_LANES / vectors);
+  ptrdiff_t call = 0;
   for (ptrdiff_t tile = 0; tile < tiles; tile++) {
     const ptrdiff_t height = rows / tiles + (tile < rows % tiles);
-    ISA(tile_taps_panel)(1, height, width, t, a, b, c, start);
+    for (ptrdiff_t j = 0; j < width / CNN_LANES; j += vectors, call++) {
+      const float *right = b + j * CNN_LANES, *from = start ? start + j * CNN_LANES : NULL;
+      const ptrdiff_t low = CNN_PANEL * call / calls, high = CNN_PANEL * (call + 1) / calls;
+      float *to = c + j * t->c_vector;
+      switch (height) {
+#define CASE(n)                                                                                             \
+  case n:                                                                                                   \
+    if (n <= ISA(tile_nn_rows)) ISA(dense_tile)(n, vectors, width, t, a, right, to, from, next, low, high); \
+    break;
+        CASE(1) CASE(2) CASE(3) CASE(4) CASE(5) CASE(6) CASE(7)
+        CASE(8) CASE(9) CASE(10) CASE(11) CASE(12) CASE(13) CASE(14)
+#undef CASE
+      }
+    }
     a += height * CNN_LANES;
     c += height * t->c_row;
   }
 }
 
 static void ISA(dense_panel)(ptrdiff_t rows, ptrdiff_t width, const tile_taps *t, const float *a,
-                             const float *b, float *c, const float *start) {
-  if (width == 32) ISA(dense_rows)(rows, 32, t, a, b, c, start);
-  else ISA(dense_rows)(rows, 16, t, a, b, c, start);
+                             const float *b, float *c, const float *start, const float *next) {
+  if (width == 32) ISA(dense_rows)(rows, 32, t, a, b, c, start, next);
+  else ISA(dense_rows)(rows, 16, t, a, b, c, start, next);
 }
 
 static void ISA(dense_forward)(const cnn_conv_shape *s, float *y, const float *x, const float *weight,
                                const float *prepared, const float *bias, float *scratch) {
   const dense_chunk c = dense_chunk_of(s);
   const ptrdiff_t all_taps = s->kh * s->kw, all_blocks = conv_blocks(s->ic), end = s->first + s->images;
+  const ptrdiff_t all_rows = all_taps * s->ic;
   ptrdiff_t *places = (ptrdiff_t *)scratch;
   float *packed = scratch + dense_table(&c);
   for (ptrdiff_t image = s->first; image < end; image += c.images)
@@ -40,26 +88,32 @@ static void ISA(dense_forward)(const cnn_conv_shape *s, float *y, const float *x
                                 .c_row = CNN_BLOCK, .c_vector = conv_y_block(s)};
         for (ptrdiff_t first = 0, width; first < s->oc; first += width) {
           width = conv_panel_width(s->oc, first);
-          ISA(dense_panel)(images, width, &tile, packed,
-                           weight + first * all_taps * s->ic + (tap * s->ic + channel) * width,
+          const ptrdiff_t row = tap * s->ic + channel, following = first + width;
+          // The next panel of these rows; after the last, the first panel of the next rows.
+          const float *next = following < s->oc ? weight + following * all_rows +
+                                                      row * conv_panel_width(s->oc, following)
+                                                : weight + (row + taps * tile.depth) * CNN_PANEL;
+          ISA(dense_panel)(images, width, &tile, packed, weight + first * all_rows + row * width,
                            y + first / CNN_BLOCK * conv_y_block(s) + image * CNN_BLOCK,
-                           bias ? bias + first : NULL);
+                           bias ? bias + first : NULL, next);
         }
       }
 }
 
-// C[r][16 j ...] = sum over outputs of W[r][o] * dyT[o][16 j ...], for `rows` neighbouring inputs of a
-// tap: images stand in the lanes, and the weights need no transposition. `wide` is row 0 in the first
-// panel, the next panels follow `panel` floats apart; `narrow` is row 0 in a last panel of 16 outputs.
+// C[r][16 j ...] (+)= sum over outputs of W[r][o] * dyT[o][16 j ...], for `rows` neighbouring inputs: images
+// stand in the lanes, and the weights need no transposition. `wide` is row 0 in the first panel, the next
+// panels follow `panel` floats apart; `narrow` is row 0 in a last panel of 16 outputs.
 CNN_INLINE void ISA(dense_transposed)(const int rows, const int vectors, ptrdiff_t outputs, ptrdiff_t panel,
-                                      const float *wide, const float *narrow, const float *dyt, float *c) {
+                                      const float *wide, const float *narrow, const float *dyt, float *c,
+                                      bool accumulate) {
   f32x16 sum[ISA(tile_nn_rows)][2];
 #pragma clang loop unroll(full)
   for (int r = 0; r < rows; r++)
 #pragma clang loop unroll(full)
-    for (int j = 0; j < vectors; j++) sum[r][j] = 0;
+    for (int j = 0; j < vectors; j++)
+      sum[r][j] = accumulate ? LOAD(c + r * dense_lanes + j * CNN_LANES) : (f32x16)0;
   for (; outputs > CNN_BLOCK; outputs -= CNN_PANEL, wide += panel) {
-    // The rows of the next block of inputs: a panel's share of a block is too short for the CPU to foresee.
+    // The rows of the next unit: a panel's share of a unit is too short for the CPU to foresee.
 #pragma clang loop unroll(full)
     for (int r = 0; r < rows; r++) {
       __builtin_prefetch(wide + (CNN_BLOCK + r) * CNN_PANEL);
@@ -79,65 +133,122 @@ CNN_INLINE void ISA(dense_transposed)(const int rows, const int vectors, ptrdiff
     for (int j = 0; j < vectors; j++) STORE(c + r * dense_lanes + j * CNN_LANES, sum[r][j]);
 }
 
-// dense_transposed for a block of at most 16 inputs and 16 * vectors images.
-CNN_INLINE void ISA(dense_transposed_block)(ptrdiff_t rows, const int vectors, ptrdiff_t outputs,
-                                            ptrdiff_t panel, const float *wide, const float *narrow,
-                                            const float *dyt, float *c) {
+// dense_transposed for a unit of at most 16 inputs, and at most 32 images.
+CNN_INLINE void ISA(dense_transposed_unit)(ptrdiff_t rows, ptrdiff_t images, ptrdiff_t outputs,
+                                           ptrdiff_t panel, const float *wide, const float *narrow,
+                                           const float *dyt, float *c, bool accumulate) {
   const ptrdiff_t tiles = ceiling(rows, smaller(8, ISA(tile_nn_rows)));
+  const int vectors = images > CNN_LANES ? ISA(tile_nn_vectors) : 1;
   for (ptrdiff_t tile = 0; tile < tiles; tile++) {
     const ptrdiff_t height = rows / tiles + (tile < rows % tiles);
-    switch (height) {
-#define CASE(count)                                                                                     \
-  case count:                                                                                           \
-    if (count <= ISA(tile_nn_rows))                                                                     \
-      ISA(dense_transposed)(count, vectors, outputs, panel, wide, narrow, dyt, c);                      \
+    for (ptrdiff_t j = 0; j < images; j += vectors * CNN_LANES)
+      switch (vectors == 1 ? height : height + 8) {
+#define TRANSPOSED(rows, vectors) \
+  ISA(dense_transposed)(rows, vectors, outputs, panel, wide, narrow, dyt + j, c + j, accumulate)
+#define CASE(n)                                                              \
+  case n:                                                                    \
+    if (n <= ISA(tile_nn_rows)) TRANSPOSED(n, 1);                            \
+    break;                                                                   \
+  case n + 8:                                                                \
+    if (n <= ISA(tile_nn_rows)) TRANSPOSED(n, ISA(tile_nn_vectors));         \
     break;
-      CASE(1) CASE(2) CASE(3) CASE(4) CASE(5) CASE(6) CASE(7) CASE(8)
+        CASE(1) CASE(2) CASE(3) CASE(4) CASE(5) CASE(6) CASE(7) CASE(8)
 #undef CASE
-    }
+#undef TRANSPOSED
+      }
     wide += height * CNN_PANEL;
     narrow += height * CNN_BLOCK;
     c += height * dense_lanes;
   }
 }
 
-static void ISA(dense_backward_data)(const cnn_conv_shape *s, float *dx, const float *dy, const float *weight,
-                                     const float *prepared, float *scratch) {
-  const ptrdiff_t all_taps = s->kh * s->kw, area = all_taps * CNN_BLOCK, panel = all_taps * s->ic * CNN_PANEL;
-  const ptrdiff_t outputs = conv_blocks(s->oc) * CNN_BLOCK, end = s->first + s->images;
-  const float *last = weight + s->oc / CNN_PANEL * panel;
-  float *block_c = scratch, *dyt = scratch + CNN_BLOCK * dense_lanes;
+// dy of the call's images with the images in the lanes: [32 images][output][32].
+static void ISA(dense_transpose_gradient)(const cnn_conv_shape *s, float *dyt, const float *dy) {
+  const ptrdiff_t outputs = conv_blocks(s->oc) * CNN_BLOCK;
   for (ptrdiff_t i = 0; i < s->images; i += CNN_LANES)
     for (ptrdiff_t o = 0; o < outputs; o += CNN_BLOCK)
       ISA(transpose16)(dyt + (i / dense_lanes * outputs + o) * dense_lanes + i % dense_lanes, dense_lanes,
-                       CNN_BLOCK,
-                       dy + o / CNN_BLOCK * conv_y_block(s) + (s->first + i) * CNN_BLOCK, CNN_BLOCK,
+                       CNN_BLOCK, dy + o / CNN_BLOCK * conv_y_block(s) + (s->first + i) * CNN_BLOCK, CNN_BLOCK,
                        s->images - i);
-  for (ptrdiff_t tap = 0; tap < all_taps; tap++)
-    for (ptrdiff_t c = 0; c < s->ic; c += CNN_BLOCK) {
-      const ptrdiff_t rows = smaller(CNN_BLOCK, s->ic - c), row = tap * s->ic + c;
-      float *to = dx + c / CNN_BLOCK * conv_x_block(s) + tap * CNN_BLOCK;
-      const float *from = dyt, *wide = weight + row * CNN_PANEL, *narrow = last + row * CNN_BLOCK;
-      for (ptrdiff_t image = s->first; image < end; image += dense_lanes, from += outputs * dense_lanes) {
-        const ptrdiff_t images = end - image;
-        if (images <= CNN_LANES) {
-          ISA(dense_transposed_block)(rows, 1, s->oc, panel, wide, narrow, from, block_c);
-        } else {
-          const int vectors = ISA(tile_nn_vectors);
-          for (int j = 0; j < 2; j += vectors)
-            ISA(dense_transposed_block)(rows, vectors, s->oc, panel, wide, narrow, from + j * CNN_LANES,
-                                        block_c + j * CNN_LANES);
-        }
-        for (ptrdiff_t i = 0; i < smaller(images, dense_lanes); i += CNN_LANES)
-          ISA(transpose16)(to + (image + i) * area, area, images - i, block_c + i, dense_lanes, rows);
+}
+
+// The sums of a chunk of inputs stay in L2 while a few panels of weights after the other are read from end
+// to end: all panels at once would be too many streams, and where they lie powers of two apart their lines
+// would fight for the same sets of the caches.
+static void ISA(dense_backward_data)(const cnn_conv_shape *s, float *dx, const float *dy, const float *weight,
+                                     const float *prepared, float *scratch) {
+  const ptrdiff_t all_taps = s->kh * s->kw, area = all_taps * CNN_BLOCK, panel = all_taps * s->ic * CNN_PANEL;
+  const ptrdiff_t outputs = conv_blocks(s->oc) * CNN_BLOCK, units = all_taps * conv_blocks(s->ic);
+  const float *last = weight + s->oc / CNN_PANEL * panel;
+  float *sums = scratch, *dyt = scratch + dense_sums(s);
+  ISA(dense_transpose_gradient)(s, dyt, dy);
+  for (ptrdiff_t first = 0; first < units; first += dense_units) {
+    const ptrdiff_t end = smaller(first + dense_units, units);
+    for (ptrdiff_t o = 0; o < s->oc; o += dense_outputs)
+      for (ptrdiff_t image = 0; image < s->images; image += dense_lanes) {
+        float *c = sums + image * dense_units * CNN_BLOCK;
+        dense_unit unit = dense_unit_at(s, first);
+        for (ptrdiff_t i = first; i < end; i++, unit = dense_unit_next(s, unit), c += CNN_BLOCK * dense_lanes)
+          ISA(dense_transposed_unit)(unit.rows, smaller(s->images - image, dense_lanes),
+                                     smaller(s->oc - o, dense_outputs), panel,
+                                     weight + o / CNN_PANEL * panel + unit.row * CNN_PANEL,
+                                     last + unit.row * CNN_BLOCK, dyt + image * outputs + o * dense_lanes, c,
+                                     o > 0);
       }
+    dense_unit unit = dense_unit_at(s, first);
+    for (ptrdiff_t i = first; i < end; i++, unit = dense_unit_next(s, unit)) {
+      float *to = dx + unit.block * conv_x_block(s) + s->first * area + unit.tap * CNN_BLOCK;
+      const float *c = sums + (i - first) * CNN_BLOCK * dense_lanes;
+      for (ptrdiff_t image = 0; image < s->images; image += CNN_LANES)
+        ISA(transpose16)(to + image * area, area, s->images - image,
+                         c + image / dense_lanes * dense_lanes * dense_units * CNN_BLOCK + image % dense_lanes,
+                         dense_lanes, unit.rows);
     }
+  }
+}
+
+// A new gradient of up to 8 inputs and a panel: D[i][16 j ...] = sum over images of A[p][i] * B[p][16 j ...],
+// written past the caches. It is larger than they are, and nobody reads it soon.
+CNN_INLINE void ISA(dense_stream)(const int rows, const int vectors, const tile_tn *t, const float *a,
+                                  const float *b, float *d) {
+  f32x16 sum[ISA(tile_tn_rows)][2];
+#pragma clang loop unroll(full)
+  for (int i = 0; i < rows; i++)
+#pragma clang loop unroll(full)
+    for (int j = 0; j < vectors; j++) sum[i][j] = 0;
+#pragma clang loop unroll_count(4)
+  for (ptrdiff_t p = 0; p < t->count; p++, a += t->a_point, b += t->b_point) {
+    f32x16 right[2];
+#pragma clang loop unroll(full)
+    for (int j = 0; j < vectors; j++) right[j] = LOAD(b + j * t->b_vector);
+#pragma clang loop unroll(full)
+    for (int i = 0; i < rows; i++) {
+      const f32x16 left = a[i];
+#pragma clang loop unroll(full)
+      for (int j = 0; j < vectors; j++) sum[i][j] = FMA(left, right[j], sum[i][j]);
+    }
+  }
+#pragma clang loop unroll(full)
+  for (int i = 0; i < rows; i++)
+#pragma clang loop unroll(full)
+    for (int j = 0; j < vectors; j++)
+      __builtin_nontemporal_store(sum[i][j], (f32x16 *)(d + i * t->d_row + j * CNN_LANES));
+}
+
+// dense_stream for a unit of 16 inputs and 32 outputs.
+CNN_INLINE void ISA(dense_stream_unit)(const tile_tn *t, const float *a, const float *b, float *d) {
+  for (int i = 0; i < CNN_BLOCK; i += ISA(tile_tn_rows))
+    for (int j = 0; j < 2; j += ISA(tile_tn_vectors))
+      ISA(dense_stream)(ISA(tile_tn_rows), ISA(tile_tn_vectors), t, a + i, b + j * t->b_vector,
+                        d + i * t->d_row + j * CNN_LANES);
 }
 
 static void ISA(dense_backward_weights)(const cnn_conv_shape *s, float *dw, const float *x, const float *dy,
                                         float *scratch) {
   const dense_chunk c = dense_chunk_of(s);
   const ptrdiff_t all_taps = s->kh * s->kw, all_blocks = conv_blocks(s->ic), end = s->first + s->images;
+  const bool streams = conv_weights(s) >= dense_streamed && s->images <= dense_lanes &&
+                       (uintptr_t)dw % sizeof(f32x16) == 0;
   float *packed = scratch + dense_table(&c);
   for (ptrdiff_t image = s->first; image < end; image += c.images)
     for (ptrdiff_t tap = 0; tap < all_taps; tap += c.taps)
@@ -154,8 +265,11 @@ static void ISA(dense_backward_weights)(const cnn_conv_shape *s, float *dw, cons
           for (ptrdiff_t i = 0; i < taps * blocks; i++) {
             const ptrdiff_t channel = (block + i % blocks) * CNN_BLOCK;
             const ptrdiff_t row = (tap + i / blocks) * s->ic + channel;
-            ISA(tile_gradient)(&tile, smaller(CNN_BLOCK, s->ic - channel), width, packed + i * c.block, b,
-                               dw + first * all_taps * s->ic + row * width, image > s->first);
+            const ptrdiff_t rows = smaller(CNN_BLOCK, s->ic - channel);
+            float *d = dw + first * all_taps * s->ic + row * width;
+            if (streams && rows == CNN_BLOCK && width == CNN_PANEL && image == s->first)
+              ISA(dense_stream_unit)(&tile, packed + i * c.block, b, d);
+            else ISA(tile_gradient)(&tile, rows, width, packed + i * c.block, b, d, image > s->first);
           }
         }
       }

@@ -4,18 +4,13 @@ import CKernels
 package typealias ConvolutionShape = cnn_conv_shape
 
 extension ConvolutionShape {
-  /// Output positions of one image, and the floats between two rows (channels) of y.
+  /// Output positions of one image.
   package var outputArea: Int { oh * ow }
-  package var outputStride: Int { n * oh * ow }
-  /// The same of the input.
+  /// Input positions of one image.
   package var inputArea: Int { ih * iw }
-  package var inputStride: Int { n * ih * iw }
-  package var groupInputs: Int { ic / groups }
   package var groupOutputs: Int { oc / groups }
   /// K: the weights of one output channel.
-  package var depth: Int { groupInputs * kh * kw }
-  /// Whether x itself is the matrix of columns.
-  package var isPointwise: Bool { kh == 1 && kw == 1 && sh == 1 && sw == 1 && oh == ih && ow == iw }
+  package var depth: Int { ic / groups * kh * kw }
   package var isDepthwise: Bool { groups == ic && ic > 1 }
   /// Whether there is one output position, which sees the whole input: a matrix product.
   package var coversInput: Bool { oh == 1 && ow == 1 && kh == ih && kw == iw && ph == 0 && pw == 0 }

@@ -79,6 +79,29 @@ import Testing
     }
   }
 
+  /// Linear layers of more weights than a chunk holds, and than gradients go through the caches with.
+  @Test(arguments: [17, 40])
+  func largeLinearLayersAgreeWithTheYardstick(images: Int) throws {
+    let reference = try #require(Self.algorithms(.ref).first)
+    var shape = cnn_conv_shape()
+    (shape.n, shape.first, shape.images, shape.groups) = (images + 2, 1, images, 1)
+    (shape.ic, shape.ih, shape.iw, shape.oc, shape.oh, shape.ow) = (1500, 1, 1, 1410, 1, 1)
+    (shape.kh, shape.kw, shape.sh, shape.sw, shape.dh, shape.dw) = (1, 1, 1, 1, 1, 1)
+    let test = ConvolutionCase(shape, hasBias: true)
+    for pass in ConvolutionCase.Pass.allCases {
+      let expected = try #require(test.run(reference, pass))
+      for set in Self.sets {
+        for name in ["dense", "pointwise"] {
+          let algorithm = try #require(cnn_conv_algorithm_named(set.kernelTable, name)).pointee
+          let got = try #require(test.run(algorithm, pass))
+          let difference = Self.difference(
+            got.values, expected.values, ConvolutionCase.count(pass, test.shape))
+          #expect(!got.overrun && difference <= 3e-6, "\(name) \(pass) on \(set): error \(difference)")
+        }
+      }
+    }
+  }
+
   /// max|error| / max|y|; infinite where one is NaN and the other not, or an exact zero became something.
   static func difference(_ got: FloatBuffer, _ expected: FloatBuffer, _ count: Int) -> Double {
     var (error, largest) = (Float(0), Float(0))
