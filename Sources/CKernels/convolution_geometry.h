@@ -26,6 +26,14 @@ static inline ptrdiff_t conv_panel_width(ptrdiff_t channels, ptrdiff_t first) {
   return smaller(CNN_PANEL, conv_blocks(channels) * CNN_BLOCK - first);
 }
 
+// Whether anything follows the bias.
+static inline bool conv_ends(const cnn_conv_ending *ending) { return ending->residual || ending->relu; }
+
+// Where a bias begins that is added to channels from `first` on; NULL for none.
+static inline const float *conv_bias(const cnn_conv_ending *ending, ptrdiff_t first) {
+  return ending->bias ? ending->bias + first : NULL;
+}
+
 // Floats of all weights.
 static inline ptrdiff_t conv_weights(const cnn_conv_shape *s) {
   return conv_blocks(s->oc) * CNN_BLOCK * (s->ic / s->groups) * s->kh * s->kw;

@@ -37,13 +37,17 @@ static double ref_output(const cnn_conv_shape *s, const float *x, const float *w
 }
 
 static void ref_forward(const cnn_conv_shape *s, float *y, const float *x, const float *weight,
-                        const float *prepared, const float *bias, float *scratch) {
+                        const float *prepared, const cnn_conv_ending *ending, float *scratch) {
   for (ptrdiff_t o = 0; o < conv_blocks(s->oc) * CNN_BLOCK; o++)
     for (ptrdiff_t image = s->first; image < s->first + s->images; image++)
       for (ptrdiff_t i = 0; i < s->oh; i++)
-        for (ptrdiff_t j = 0; j < s->ow; j++)
-          y[ref_y_at(s, image, o, i, j)] =
-              o < s->oc ? (float)(ref_output(s, x, weight, image, o, i, j) + (bias ? bias[o] : 0)) : 0;
+        for (ptrdiff_t j = 0; j < s->ow; j++) {
+          const ptrdiff_t at = ref_y_at(s, image, o, i, j);
+          double value = o < s->oc ? ref_output(s, x, weight, image, o, i, j) : 0;
+          if (o < s->oc && ending->bias) value += ending->bias[o];
+          if (ending->residual) value += ending->residual[at];
+          y[at] = (float)(ending->relu && value < 0 ? 0 : value);
+        }
 }
 
 // dx[image, c, h, w].

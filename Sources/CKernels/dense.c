@@ -1,6 +1,7 @@
 // Kernels that cover the whole input, so that an output is one pixel: Linear, over (C, H, W) or F
 // features. A row of A is an image. The weights are by far the most of what is read, so the sums are
-// cut into chunks of k: a chunk of the images stays in L2 while the weights pass by, once.
+// cut into chunks of k: a chunk of the images stays in L2 while the weights pass by, once. Each chunk is a
+// chain of additions of its own, which is also what keeps the rounding of thousands of terms small.
 #include "convolution_algorithms.h"
 
 #include <stdint.h>
@@ -18,7 +19,7 @@ static void dense_prepare(const cnn_conv_shape *s, cnn_conv_pass pass, float *pr
                           const float *weight) {}
 
 // What is worked on at once: some taps with all their channels, or some blocks of the channels of one.
-enum { dense_depth = 1024, dense_images = 128 };
+enum { dense_depth = 256, dense_images = 128 };
 
 typedef struct {
   ptrdiff_t images, taps, blocks;

@@ -2,10 +2,11 @@
 #include "tile_taps_body.h"
 #include "tile_gradient_body.h"
 #include "transpose16_body.h"
+#include "ending_body.h"
 
 // C[r][16 j ...] = start[16 j ...] + sum over taps and k of A[r][k] * B[k][16 j ...], one chain in the order
-// (tap, k); where the tile accumulates C is the start. Of each 32 lines of cache that follow `next`, lines
-// low ..< high are fetched into L2: all tiles of a panel together fetch the panel that comes next.
+// (tap, k); where the tile accumulates C is added at the end. Of each 32 lines of cache that follow `next`,
+// lines low ..< high are fetched into L2: all tiles of a panel together fetch the panel that comes next.
 CNN_INLINE void ISA(dense_tile)(const int rows, const int vectors, const ptrdiff_t b_row, const tile_taps *t,
                                 const float *a, const float *b, float *c, const float *start,
                                 const float *next, ptrdiff_t low, ptrdiff_t high) {
@@ -13,9 +14,7 @@ CNN_INLINE void ISA(dense_tile)(const int rows, const int vectors, const ptrdiff
 #pragma clang loop unroll(full)
   for (int r = 0; r < rows; r++)
 #pragma clang loop unroll(full)
-    for (int j = 0; j < vectors; j++)
-      if (t->accumulate) sum[r][j] = LOAD(c + r * t->c_row + j * t->c_vector);
-      else sum[r][j] = start ? LOAD(start + j * CNN_LANES) : (f32x16)0;
+    for (int j = 0; j < vectors; j++) sum[r][j] = start ? LOAD(start + j * CNN_LANES) : (f32x16)0;
   for (ptrdiff_t tap = 0; tap < t->taps; tap++) {
     const float *from = a + t->a_taps[tap];
     for (ptrdiff_t block = t->depth / CNN_LANES; block > 0; block--, from += t->a_block) {
@@ -29,6 +28,11 @@ CNN_INLINE void ISA(dense_tile)(const int rows, const int vectors, const ptrdiff
     for (ptrdiff_t k = 0; k < t->depth % CNN_LANES; k++, b += b_row)
       ISA(tile_nn_step)(rows, vectors, CNN_LANES, sum, from + k, b);
   }
+  if (t->accumulate)
+#pragma clang loop unroll(full)
+    for (int r = 0; r < rows; r++)
+#pragma clang loop unroll(full)
+      for (int j = 0; j < vectors; j++) sum[r][j] += LOAD(c + r * t->c_row + j * t->c_vector);
 #pragma clang loop unroll(full)
   for (int r = 0; r < rows; r++)
 #pragma clang loop unroll(full)
@@ -69,7 +73,7 @@ static void ISA(dense_panel)(ptrdiff_t rows, ptrdiff_t width, const tile_taps *t
 }
 
 static void ISA(dense_forward)(const cnn_conv_shape *s, float *y, const float *x, const float *weight,
-                               const float *prepared, const float *bias, float *scratch) {
+                               const float *prepared, const cnn_conv_ending *ending, float *scratch) {
   const dense_chunk c = dense_chunk_of(s);
   const ptrdiff_t all_taps = s->kh * s->kw, all_blocks = conv_blocks(s->ic), end = s->first + s->images;
   const ptrdiff_t all_rows = all_taps * s->ic;
@@ -95,9 +99,12 @@ static void ISA(dense_forward)(const cnn_conv_shape *s, float *y, const float *x
                                                 : weight + (row + taps * tile.depth) * CNN_PANEL;
           ISA(dense_panel)(images, width, &tile, packed, weight + first * all_rows + row * width,
                            y + first / CNN_BLOCK * conv_y_block(s) + image * CNN_BLOCK,
-                           bias ? bias + first : NULL, next);
+                           tile.accumulate ? NULL : conv_bias(ending, first), next);
         }
       }
+  for (ptrdiff_t o = 0; o < s->oc; o += CNN_BLOCK)
+    ISA(conv_end)(ending, y, y + o / CNN_BLOCK * conv_y_block(s) + s->first * CNN_BLOCK,
+                  s->images * CNN_BLOCK);
 }
 
 // C[r][16 j ...] (+)= sum over outputs of W[r][o] * dyT[o][16 j ...], for `rows` neighbouring inputs: images

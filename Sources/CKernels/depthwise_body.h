@@ -1,3 +1,5 @@
+#include "ending_body.h"
+
 // `count` neighbouring outputs of a line: y = start + sum over taps of weight * x, lane by lane.
 CNN_INLINE void ISA(depthwise_tile)(const int count, const depthwise_line *t, const float *x, const float *w,
                                     const float *start, float *y) {
@@ -35,7 +37,7 @@ static void ISA(depthwise_outputs)(ptrdiff_t count, const depthwise_line *t, con
 }
 
 static void ISA(depthwise_forward)(const cnn_conv_shape *s, float *y, const float *x, const float *weight,
-                                   const float *prepared, const float *bias, float *scratch) {
+                                   const float *prepared, const cnn_conv_ending *ending, float *scratch) {
   const direct_plan p = depthwise_plan_of_x(s);
   const ptrdiff_t taps = s->kh * s->kw, line = s->ow * CNN_BLOCK;
   ptrdiff_t *places = (ptrdiff_t *)scratch, *weights = (ptrdiff_t *)(scratch + direct_table(s));
@@ -45,7 +47,7 @@ static void ISA(depthwise_forward)(const cnn_conv_shape *s, float *y, const floa
   for (ptrdiff_t block = 0; block < conv_blocks(s->oc); block++) {
     ptrdiff_t row;
     const float *w = depthwise_weights(s, weight, block, &row);
-    const float *start = bias ? bias + block * CNN_BLOCK : NULL;
+    const float *start = conv_bias(ending, block * CNN_BLOCK);
     for (ptrdiff_t tap = 0; tap < taps; tap++) weights[tap] = tap * row;
     for (ptrdiff_t image = s->first; image < s->first + s->images; image++) {
       const float *from = depthwise_image(s, x, image, block, widened);
@@ -55,6 +57,7 @@ static void ISA(depthwise_forward)(const cnn_conv_shape *s, float *y, const floa
           picture_pack(&p.picture, pictures, from, 1, 0, s->ih, s->iw, i * s->sh);
         ISA(depthwise_outputs)(s->ow, &t, pictures + i % p.part.rows * direct_line(s, &p.picture), w, start,
                                to + i * line);
+        ISA(conv_end)(ending, y, to + i * line, line);
       }
     }
   }

@@ -2,6 +2,7 @@
 #include "tile_taps_body.h"
 #include "tile_gradient_body.h"
 #include "transpose16_body.h"
+#include "ending_body.h"
 
 // The pictures of the images first ..< first + images of x or dy, of the part's rows from `row` on.
 static void ISA(direct_pack)(const direct_plan *p, float *to, const float *from, ptrdiff_t images,
@@ -13,7 +14,7 @@ static void ISA(direct_pack)(const direct_plan *p, float *to, const float *from,
 }
 
 static void ISA(direct_forward)(const cnn_conv_shape *s, float *y, const float *x, const float *weight,
-                                const float *prepared, const float *bias, float *scratch) {
+                                const float *prepared, const cnn_conv_ending *ending, float *scratch) {
   const direct_plan p = direct_plan_of_x(s, 0);
   const float *panels = direct_is_plain(s) ? weight : prepared;
   ptrdiff_t *taps = (ptrdiff_t *)scratch;
@@ -37,7 +38,11 @@ static void ISA(direct_forward)(const cnn_conv_shape *s, float *y, const float *
         const direct_span span = direct_span_of(first, width, s->oc, s->ic, s->groups);
         sweep.tile.depth = span.depth;
         ISA(tile_sweep)(&sweep, width, pictures + span.block * sweep.tile.a_block, b,
-                        to + first / CNN_BLOCK * conv_y_block(s), bias ? bias + first : NULL);
+                        to + first / CNN_BLOCK * conv_y_block(s), conv_bias(ending, first));
+        for (ptrdiff_t o = first; o < first + width; o += CNN_BLOCK)
+          for (ptrdiff_t i = 0; i < sweep.images; i++)
+            ISA(conv_end)(ending, y, to + o / CNN_BLOCK * conv_y_block(s) + i * sweep.c_image,
+                          sweep.lines * sweep.tile.c_line);
         b += width * sweep.tile.taps * span.depth;
       }
     }

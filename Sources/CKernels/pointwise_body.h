@@ -1,6 +1,7 @@
 #include "tile_body.h"
 #include "tile_gradient_body.h"
 #include "transpose16_body.h"
+#include "ending_body.h"
 
 // The panels of inputs, [panel][output][width].
 static void ISA(pointwise_prepare)(const cnn_conv_shape *s, cnn_conv_pass pass, float *prepared,
@@ -22,12 +23,12 @@ CNN_INLINE ptrdiff_t ISA(pointwise_begin)(ptrdiff_t points, ptrdiff_t tile) {
   return points / tiles * tile + smaller(points % tiles, tile);
 }
 
-// c = a * b + bias for the points of a (x or dy) and of c (y or dx). Where c isn't plain, points that
+// c = a * b with its ending for the points of a (x or dy) and of c (y or dx). Where c isn't plain, points that
 // belong to no output are left as they are. A plain a is read where it lies: packing costs more than the
 // lines of L1 that blocks of channels fight for.
 static void ISA(pointwise_multiply)(const cnn_conv_shape *s, const pointwise_map *in, float *c,
                                     const pointwise_map *out, const float *a, const float *b,
-                                    const float *bias, float *scratch) {
+                                    const cnn_conv_ending *ending, float *scratch) {
   const ptrdiff_t points = pointwise_points(s), tiles = ceiling(points, ISA(tile_nn_rows));
   const ptrdiff_t together = larger(1, smaller(points, pointwise_together(in->channels)) / ISA(tile_nn_rows));
   const bool packs = !pointwise_is_plain(s, in), spreads = !pointwise_is_plain(s, out);
@@ -45,27 +46,32 @@ static void ISA(pointwise_multiply)(const cnn_conv_shape *s, const pointwise_map
         const tile_nn product = {.depth = in->channels, .a_block = a_block, .taps_h = 1, .taps_w = 1,
                                  .c_row = CNN_BLOCK, .c_vector = spreads ? rows * CNN_BLOCK : out->block};
         ISA(tile_nn_panel)(rows, width, &product, from + (p - start) * CNN_BLOCK, panel,
-                           spreads ? scratch : to + pointwise_at(s, out, p), bias ? bias + o : NULL);
+                           spreads ? scratch : to + pointwise_at(s, out, p), conv_bias(ending, o));
         if (spreads) pointwise_spread(s, out, to, scratch, p, rows, width / CNN_BLOCK);
+        else
+          for (ptrdiff_t i = 0; i < width / CNN_BLOCK; i++)
+            ISA(conv_end)(ending, c, to + i * out->block + pointwise_at(s, out, p), rows * CNN_BLOCK);
       }
     }
   }
 }
 
 static void ISA(pointwise_forward)(const cnn_conv_shape *s, float *y, const float *x, const float *weight,
-                                   const float *prepared, const float *bias, float *scratch) {
+                                   const float *prepared, const cnn_conv_ending *ending,
+                                   float *scratch) {
   const pointwise_map in = pointwise_x(s), out = pointwise_y(s);
-  ISA(pointwise_multiply)(s, &in, y, &out, x, weight, bias, scratch);
+  ISA(pointwise_multiply)(s, &in, y, &out, x, weight, ending, scratch);
 }
 
 static void ISA(pointwise_backward_data)(const cnn_conv_shape *s, float *dx, const float *dy,
                                          const float *weight, const float *prepared, float *scratch) {
   const pointwise_map in = pointwise_y(s), out = pointwise_x(s);
+  const cnn_conv_ending nothing = {0};
   if (!pointwise_is_plain(s, &out))
     for (ptrdiff_t block = 0; block < conv_blocks(s->ic); block++)
       memset(dx + block * out.block + conv_x_image(s, s->first), 0,
              (size_t)conv_x_image(s, s->images) * sizeof *dx);
-  ISA(pointwise_multiply)(s, &in, dx, &out, dy, prepared, NULL, scratch);
+  ISA(pointwise_multiply)(s, &in, dx, &out, dy, prepared, &nothing, scratch);
 }
 
 static void ISA(pointwise_backward_weights)(const cnn_conv_shape *s, float *dw, const float *x,

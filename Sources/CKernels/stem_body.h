@@ -1,5 +1,6 @@
 #include "tile_body.h"
 #include "tile_gradient_body.h"
+#include "ending_body.h"
 
 // Interleaves `count` pixels of three planes `plane` floats apart: to[3 i + c] = from[c][i].
 CNN_INLINE void ISA(stem_interleave3)(float *to, const float *from, ptrdiff_t plane, ptrdiff_t count) {
@@ -109,7 +110,7 @@ static void ISA(stem_line)(ptrdiff_t width, const cnn_conv_shape *s, const stem_
 }
 
 static void ISA(stem_forward)(const cnn_conv_shape *s, float *y, const float *x, const float *weight,
-                              const float *prepared, const float *bias, float *scratch) {
+                              const float *prepared, const cnn_conv_ending *ending, float *scratch) {
   const stem_plan p = stem_plan_of(s);
   for (ptrdiff_t image = s->first; image < s->first + s->images; image++)
     for (ptrdiff_t line = 0; line < s->oh; line += p.lines) {
@@ -122,7 +123,9 @@ static void ISA(stem_forward)(const cnn_conv_shape *s, float *y, const float *x,
                     line * s->ow * CNN_BLOCK;
         for (ptrdiff_t i = 0; i < lines; i++)
           ISA(stem_line)(width, s, &p, scratch + i * p.line, weight + first * s->kh * s->kw * s->ic,
-                         to + i * s->ow * CNN_BLOCK, bias ? bias + first : NULL);
+                         to + i * s->ow * CNN_BLOCK, conv_bias(ending, first));
+        for (ptrdiff_t o = 0; o < width / CNN_BLOCK; o++)
+          ISA(conv_end)(ending, y, to + o * conv_y_block(s), lines * s->ow * CNN_BLOCK);
       }
     }
 }

@@ -17,8 +17,7 @@ CNN_INLINE void ISA(tile_taps_step)(const int lines, const int rows, const int v
     }
 }
 
-// C[l][r][16 j ...] = start[16 j ...] + sum over taps and k. start may be NULL (zeros). Overwrites C, or
-// where the tile accumulates takes it for the start.
+// C[l][r][16 j ...] = start[16 j ...] + sum over taps and k. start may be NULL (zeros). Overwrites C.
 CNN_INLINE void ISA(tile_taps)(const int lines, const int rows, const int vectors, const ptrdiff_t b_row,
                                const tile_taps *t, const float *a, const float *b, float *c,
                                const float *start) {
@@ -27,14 +26,6 @@ CNN_INLINE void ISA(tile_taps)(const int lines, const int rows, const int vector
   for (int r = 0; r < lines * rows; r++)
 #pragma clang loop unroll(full)
     for (int j = 0; j < vectors; j++) sum[r][j] = start ? LOAD(start + j * CNN_LANES) : (f32x16)0;
-  if (t->accumulate)
-#pragma clang loop unroll(full)
-    for (int l = 0; l < lines; l++)
-#pragma clang loop unroll(full)
-      for (int r = 0; r < rows; r++)
-#pragma clang loop unroll(full)
-        for (int j = 0; j < vectors; j++)
-          sum[l * rows + r][j] = LOAD(c + l * t->c_line + r * t->c_row + j * t->c_vector);
 
   for (ptrdiff_t tap = 0; tap < t->taps; tap++) {
     const float *from = a + t->a_taps[tap];

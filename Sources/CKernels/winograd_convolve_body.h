@@ -14,7 +14,7 @@ CNN_INLINE void ISA(winograd_multiply)(float *m, const float *v, const float *u,
 }
 
 static void ISA(winograd_narrow)(const winograd_plan *p, float *y, const float *x, const float *prepared,
-                                 const float *bias, float *scratch) {
+                                 const cnn_conv_ending *ending, float *scratch) {
   float *v = scratch, *m = v + WINOGRAD_POSITIONS * p->v_position;
   const ptrdiff_t panels = ceiling(p->out.channels, CNN_PANEL);
   for (ptrdiff_t block = 0, start = 0; block < p->blocks; block++) {
@@ -36,13 +36,13 @@ static void ISA(winograd_narrow)(const winograd_plan *p, float *y, const float *
                                prepared + position * p->u_position + c * p->in.channels, p->in.channels,
                                conv_panel_width(p->out.channels, c), count, false);
       }
-    ISA(winograd_transform_output)(p, y, m, bias, 0, winograd_padded(p->out.channels), start, count);
+    ISA(winograd_transform_output)(p, y, m, ending, 0, winograd_padded(p->out.channels), start, count);
     start += count;
   }
 }
 
 static void ISA(winograd_wide)(const winograd_plan *p, cnn_conv_pass pass, float *y, const float *x,
-                               const float *weight, const float *bias, float *scratch) {
+                               const float *weight, const cnn_conv_ending *ending, float *scratch) {
   const ptrdiff_t depth = p->in.channels;
   float *v = scratch, *m = v + WINOGRAD_POSITIONS * p->v_position;
   float *u = m + WINOGRAD_POSITIONS * p->m_position;
@@ -63,22 +63,23 @@ static void ISA(winograd_wide)(const winograd_plan *p, cnn_conv_pass pass, float
                                  u + position * p->u_position, part, width, count, k > 0);
         }
       }
-      ISA(winograd_transform_output)(p, y, m, bias, c, width, start, count);
+      ISA(winograd_transform_output)(p, y, m, ending, c, width, start, count);
     }
     start += count;
   }
 }
 
 static void ISA(winograd_forward)(const cnn_conv_shape *s, float *y, const float *x, const float *weight,
-                                  const float *prepared, const float *bias, float *scratch) {
+                                  const float *prepared, const cnn_conv_ending *ending, float *scratch) {
   const winograd_plan p = winograd_plan_for(s, CNN_CONV_FORWARD);
-  if (p.wide) ISA(winograd_wide)(&p, CNN_CONV_FORWARD, y, x, weight, bias, scratch);
-  else ISA(winograd_narrow)(&p, y, x, prepared, bias, scratch);
+  if (p.wide) ISA(winograd_wide)(&p, CNN_CONV_FORWARD, y, x, weight, ending, scratch);
+  else ISA(winograd_narrow)(&p, y, x, prepared, ending, scratch);
 }
 
 static void ISA(winograd_backward_data)(const cnn_conv_shape *s, float *dx, const float *dy,
                                         const float *weight, const float *prepared, float *scratch) {
   const winograd_plan p = winograd_plan_for(s, CNN_CONV_BACKWARD_DATA);
-  if (p.wide) ISA(winograd_wide)(&p, CNN_CONV_BACKWARD_DATA, dx, dy, weight, NULL, scratch);
-  else ISA(winograd_narrow)(&p, dx, dy, prepared, NULL, scratch);
+  const cnn_conv_ending nothing = {0};
+  if (p.wide) ISA(winograd_wide)(&p, CNN_CONV_BACKWARD_DATA, dx, dy, weight, &nothing, scratch);
+  else ISA(winograd_narrow)(&p, dx, dy, prepared, &nothing, scratch);
 }

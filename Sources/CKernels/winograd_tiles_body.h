@@ -89,10 +89,12 @@ static void ISA(winograd_transform_gradient)(const winograd_plan *p, float *m, c
   ISA(winograd_transform)(true, p, &p->out, m, p->m_position, dy, start, count);
 }
 
-// Aᵀ m A + bias of a tile, without the outputs that lie over the edge.
-CNN_INLINE void ISA(winograd_store_output)(const bool whole, float *image, const winograd_map *map,
-                                           ptrdiff_t top, ptrdiff_t left, const float *m,
-                                           ptrdiff_t m_position, WVEC bias) {
+// Aᵀ m A + bias of a tile, with what else ends it, without the outputs that lie over the edge. `residual`
+// is where `image` is in y, or NULL.
+CNN_INLINE void ISA(winograd_store_output)(const bool whole, const bool ends, float *image,
+                                           const winograd_map *map, ptrdiff_t top, ptrdiff_t left,
+                                           const float *m, ptrdiff_t m_position, WVEC bias,
+                                           const float *residual, bool relu) {
   WVEC e[WINOGRAD_OUT * WINOGRAD_IN];
   UNROLL for (int j = 0; j < WINOGRAD_IN; j++) {
     WVEC column[WINOGRAD_IN];
@@ -105,13 +107,18 @@ CNN_INLINE void ISA(winograd_store_output)(const bool whole, float *image, const
     ISA(winograd_output)(o, 1, e + i * WINOGRAD_IN, 1);
     if (!whole && top + i >= map->height) break;
     UNROLL for (int j = 0; j < WINOGRAD_OUT; j++)
-      if (whole || left + j < map->width) WSTORE(to + j * CNN_BLOCK, o[j] + bias);
+      if (whole || left + j < map->width) {
+        WVEC value = o[j] + bias;
+        if (ends && residual) value += WLOAD(residual + (to - image) + j * CNN_BLOCK);
+        if (ends && relu) value = value < (WVEC)0 ? (WVEC)0 : value;
+        WSTORE(to + j * CNN_BLOCK, value);
+      }
   }
 }
 
-// Channels c ..< c + width of the outputs of `count` tiles from `start`. bias may be NULL.
+// Channels c ..< c + width of the outputs of `count` tiles from `start`.
 static void ISA(winograd_transform_output)(const winograd_plan *p, float *y, const float *m,
-                                           const float *bias, ptrdiff_t c, ptrdiff_t width,
+                                           const cnn_conv_ending *ending, ptrdiff_t c, ptrdiff_t width,
                                            ptrdiff_t start, ptrdiff_t count) {
   const winograd_map *map = &p->out;
   const ptrdiff_t size = map->height * map->width * CNN_BLOCK;
@@ -123,9 +130,19 @@ static void ISA(winograd_transform_output)(const winograd_plan *p, float *y, con
       const bool whole = ISA(winograd_whole)(WINOGRAD_OUT, map, top, left);
       for (int lane = 0; lane < CNN_BLOCK; lane += WLANES) {
         float *image = images + tile.image * size + lane;
-        const WVEC b = bias ? WLOAD(bias + c + lane) : (WVEC)0;
-        if (whole) ISA(winograd_store_output)(true, image, map, top, left, m + lane, p->m_position, b);
-        else ISA(winograd_store_output)(false, image, map, top, left, m + lane, p->m_position, b);
+        const WVEC b = ending->bias ? WLOAD(ending->bias + c + lane) : (WVEC)0;
+        const float *residual = ending->residual ? ending->residual + (image - y) : NULL;
+#define STORE_OUTPUT(whole, ends) \
+  ISA(winograd_store_output)      \
+  (whole, ends, image, map, top, left, m + lane, p->m_position, b, residual, ending->relu)
+        if (!conv_ends(ending)) {
+          if (whole) STORE_OUTPUT(true, false);
+          else STORE_OUTPUT(false, false);
+        } else {
+          if (whole) STORE_OUTPUT(true, true);
+          else STORE_OUTPUT(false, true);
+        }
+#undef STORE_OUTPUT
       }
     }
   }

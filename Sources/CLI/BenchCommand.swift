@@ -5,6 +5,7 @@ struct BenchCommand: ParsableCommand {
   static let configuration = CommandConfiguration(
     commandName: "bench", abstract: "Measure speed, with the code that training runs.",
     subcommands: [
-      BenchStepCommand.self, BenchKernelsCommand.self, BenchPeakCommand.self, BenchReduceCommand.self,
+      BenchStepCommand.self, BenchInferenceCommand.self, BenchKernelsCommand.self, BenchPeakCommand.self,
+      BenchReduceCommand.self,
     ])
 }

@@ -13,10 +13,11 @@ struct InspectCommand: ParsableCommand {
         cnn-dist inspect runs/cells --json
         cnn-dist inspect cells/
         cnn-dist inspect model resnet18 --size 64 --classes 8
+        cnn-dist inspect plan resnet18 --size 64
 
       What is in a folder called model is asked for as ./model.
       """,
-    subcommands: [InspectPathCommand.self, InspectModelCommand.self],
+    subcommands: [InspectPathCommand.self, InspectModelCommand.self, InspectPlanCommand.self],
     defaultSubcommand: InspectPathCommand.self)
 }
 

@@ -10,20 +10,6 @@ import Tensors
 /// For x (N, C, H, W); weight, bias, running_mean and running_var (C). One value per channel has no
 /// variance: see `smallestMicrobatch`.
 package struct BatchNorm2d: Layer {
-  /// What can follow in the same pass over memory.
-  package enum Following: Sendable {
-    case nothing
-    /// The bits are those of the two layers one by one.
-    case relu
-    /// y = relu(batch norm + r) with a second input r of x's shape. The bits are those of the layers one by
-    /// one.
-    case addThenReLU
-    /// y = the max of relu(batch norm) over windows of 2×2 side by side, of which a last odd row or column is
-    /// no part. y has the bits of the layers one by one. Backward finds x − μ of the winners again from y, so
-    /// that its sums need not read x: weight's gradient and dx differ by rounding.
-    case reluThenMaxPool
-  }
-
   package var epsilon: Float
   /// How far a step moves the running statistics, once the statistics of its microbatches are averaged:
   /// running ← (1 − momentum) · running + momentum · batch. The optimizer's kernels do it.

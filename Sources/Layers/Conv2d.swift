@@ -22,6 +22,8 @@ package struct Conv2d: Layer, Equatable {
   package var hasBias: Bool
   package var initialisation: WeightInitialisation
   package var algorithm: ConvolutionChoice
+  /// What follows, in inference: `.nothing`, `.relu` or `.addThenReLU`.
+  package var following = Following.nothing
   /// Whether x are the network's images, planar (C, N, H, W), whose gradient nobody wants.
   package var readsImages = false
 
@@ -42,6 +44,7 @@ package struct Conv2d: Layer, Equatable {
   }
 
   package var kind: String { "Conv2d" }
+  package var inputCount: Int? { following == .addThenReLU ? 2 : 1 }
   package func readsImages(_ shape: FeatureShape) -> Bool { readsImages }
 
   /// Whether it can read the network's images as they lie. With more channels blocks pay.
@@ -53,6 +56,11 @@ package struct Conv2d: Layer, Equatable {
   package func outputShape(of inputs: [FeatureShape]) throws(LayerError) -> FeatureShape {
     try checkHyperParameters(inputs[0])
     let y = try extent(of: inputs[0])
+    if following == .addThenReLU, inputs.count != 2 || inputs[1] != y {
+      throw LayerError(
+        "Conv2d with a residual expects a second input \(y), got "
+          + inputs.dropFirst().map(\.description).joined(separator: " and "))
+    }
     try Convolution.check(shape(images: 1, input: inputs[0], output: y), algorithm)
     return y
   }
@@ -132,6 +140,7 @@ package struct Conv2d: Layer, Equatable {
     let convolution = convolution(images: images, input: inputs[0], kernels)
     needs.backwardReadsInput = true
     needs.prepared = convolution.preparedCount
+    needs.preparedForBackward = convolution.preparedCountForBackward
     needs.scratch = convolution.scratchCount
     return needs
   }
@@ -147,9 +156,9 @@ package struct Conv2d: Layer, Equatable {
 
   package func prepare(
     _ prepared: UnsafeMutablePointer<Float>, parameters: [UnsafePointer<Float>], inputs: [FeatureShape],
-    kernels: InstructionSet
+    mode: Mode, kernels: InstructionSet
   ) {
-    convolution(images: 1, input: inputs[0], kernels).prepare(prepared, weight: parameters[0])
+    convolution(images: 1, input: inputs[0], kernels).prepare(prepared, weight: parameters[0], mode: mode)
   }
 
   package func forward(_ pass: borrowing ForwardPass) {
@@ -157,13 +166,16 @@ package struct Conv2d: Layer, Equatable {
     convolution(images: pass.wave.images, input: pass.inputShapes[0], pass.kernels)
       .forward(
         y: pass.output, x: pass.inputs[0], weight: pass.parameters[0],
-        bias: hasBias ? pass.parameters[1] : nil, wave: pass.wave, prepared: pass.prepared,
-        scratch: pass.scratch)
+        ending: cnn_conv_ending(
+          bias: hasBias ? pass.parameters[1] : nil,
+          residual: following == .addThenReLU ? pass.inputs[1] : nil, relu: following != .nothing),
+        wave: pass.wave, prepared: pass.prepared, scratch: pass.scratch)
   }
 
   package func backwardParameters(
     _ pass: borrowing BackwardPass, microbatch: Int, gradients: [UnsafeMutablePointer<Float>]
   ) {
+    precondition(following == .nothing, "Conv2d goes backward only where nothing follows in the same pass")
     let images = pass.wave.microbatches[microbatch]
     convolution(images: pass.wave.images, input: pass.inputShapes[0], pass.kernels)
       .backwardWeights(

@@ -125,6 +125,9 @@ struct Convolution {
     return preparedCount(CNN_CONV_FORWARD) + preparedCount(CNN_CONV_BACKWARD_DATA)
   }
 
+  /// How many of them, the last, only backward data reads.
+  var preparedCountForBackward: Int { choice == .blas ? 0 : preparedCount(CNN_CONV_BACKWARD_DATA) }
+
   /// Floats of scratch that every pass over at most the images of the shape can do with.
   var scratchCount: Int {
     if choice == .blas { return ConvolutionBLAS(shape, kernels).scratchCount }
@@ -142,11 +145,12 @@ struct Convolution {
 
   // MARK: Passes
 
-  /// Overwrites `prepared`.
-  func prepare(_ prepared: UnsafeMutablePointer<Float>, weight: UnsafePointer<Float>) {
+  /// Overwrites `prepared`, for inference only what forward reads.
+  func prepare(_ prepared: UnsafeMutablePointer<Float>, weight: UnsafePointer<Float>, mode: Mode) {
     if choice == .blas { return ConvolutionBLAS(shape, kernels).prepare(prepared, weight: weight) }
     var target = prepared
-    for pass in [CNN_CONV_FORWARD, CNN_CONV_BACKWARD_DATA] {
+    for pass in [CNN_CONV_FORWARD, CNN_CONV_BACKWARD_DATA] where mode == .training || pass == CNN_CONV_FORWARD
+    {
       let count = preparedCount(pass)
       guard count > 0, let algorithm = algorithm(pass) else { continue }
       withUnsafePointer(to: shape) { algorithm.pointee.prepare($0, pass, target, weight) }
@@ -154,20 +158,22 @@ struct Convolution {
     }
   }
 
-  /// y = w ∗ x + bias for the whole wave. Overwrites y.
+  /// y = w ∗ x + bias for the whole wave, then what else the ending says. Overwrites y.
   func forward(
     y: UnsafeMutablePointer<Float>, x: UnsafePointer<Float>, weight: UnsafePointer<Float>,
-    bias: UnsafePointer<Float>?, wave: Wave, prepared: UnsafePointer<Float>,
+    ending: cnn_conv_ending, wave: Wave, prepared: UnsafePointer<Float>,
     scratch: UnsafeMutablePointer<Float>
   ) {
     guard let algorithm = algorithm(CNN_CONV_FORWARD) else {
       for images in wave.microbatches {
         ConvolutionBLAS(shape(of: images), kernels)
-          .forward(y: y, x: x, prepared: prepared, bias: bias, scratch: scratch)
+          .forward(y: y, x: x, prepared: prepared, ending: ending, scratch: scratch)
       }
       return
     }
-    withUnsafePointer(to: shape) { algorithm.pointee.forward($0, y, x, weight, prepared, bias, scratch) }
+    withUnsafePointer(to: shape) { shape in
+      withUnsafePointer(to: ending) { algorithm.pointee.forward(shape, y, x, weight, prepared, $0, scratch) }
+    }
   }
 
   /// Overwrites dx of the whole wave.

@@ -14,12 +14,14 @@ import Tensors
 struct ConvolutionBLAS {
   private let shape: ConvolutionShape
   private let kernels: cnn_im2row_kernels
+  private let elementwise: cnn_elementwise_kernels
   private let blocks: PositionBlocks
 
   /// `shape.first` and `shape.images` are those of a microbatch.
   init(_ shape: ConvolutionShape, _ isa: InstructionSet) {
     self.shape = shape
     kernels = cnn_im2row_kernels_for(isa.kernelTable).pointee
+    elementwise = cnn_elementwise_kernels_for(isa.kernelTable).pointee
     blocks = PositionBlocks(shape)
   }
 
@@ -36,10 +38,10 @@ struct ConvolutionBLAS {
     withUnsafePointer(to: shape) { kernels.unpack_weights($0, prepared, weight) }
   }
 
-  /// y = rows · W + bias. Overwrites y.
+  /// y = rows · W with its ending. Overwrites y.
   func forward(
     y: UnsafeMutablePointer<Float>, x: UnsafePointer<Float>, prepared: UnsafePointer<Float>,
-    bias: UnsafePointer<Float>?, scratch: UnsafeMutablePointer<Float>
+    ending: cnn_conv_ending, scratch: UnsafeMutablePointer<Float>
   ) {
     forEachBlock(scratch) { shape, block, group, memory in
       kernels.im2row(shape, block, group, memory.rows, x)
@@ -47,7 +49,21 @@ struct ConvolutionBLAS {
         m: memory.positions, n: memory.outputCount, k: memory.depth, a: memory.rows, lda: memory.depth,
         b: prepared + group * memory.matrix, ldb: memory.outputCount, c: memory.outputs,
         ldc: memory.outputCount)
-      kernels.write_outputs(shape, block, group, y, memory.outputs, bias)
+      kernels.write_outputs(shape, block, group, y, memory.outputs, ending.bias)
+    }
+    end(ending, y)
+  }
+
+  /// What follows the bias.
+  private func end(_ ending: cnn_conv_ending, _ y: UnsafeMutablePointer<Float>) {
+    let image = shape.oh * shape.ow * Int(CNN_BLOCK)
+    for block in 0..<(shape.oc + Int(CNN_BLOCK) - 1) / Int(CNN_BLOCK) {
+      let place = (block * shape.n + shape.first) * image
+      if let residual = ending.residual {
+        elementwise.add(y + place, y + place, residual + place, shape.images * image, ending.relu)
+      } else if ending.relu {
+        elementwise.relu(y + place, y + place, shape.images * image)
+      }
     }
   }
 

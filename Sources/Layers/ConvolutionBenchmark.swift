@@ -91,9 +91,10 @@ package struct ConvolutionBenchmark {
     switch pass {
     case CNN_CONV_FORWARD:
       result = FloatBuffer(count: dy.count)
+      var ending = cnn_conv_ending()
       call = {
         algorithm.forward(
-          &shape, result.pointer, x.pointer, weight.pointer, prepared.pointer, nil, scratch.pointer)
+          &shape, result.pointer, x.pointer, weight.pointer, prepared.pointer, &ending, scratch.pointer)
       }
     case CNN_CONV_BACKWARD_DATA:
       result = FloatBuffer(count: x.count)

@@ -48,8 +48,10 @@ package struct MemoryNeeds: Sendable, Equatable {
   package var savedPerImage = 0
   /// Floats per microbatch that forward writes and backward reads (batch statistics, say).
   package var savedPerMicrobatch = 0
-  /// Floats made ready from the parameters once a step, before forward, and shared by all lanes.
+  /// Floats made ready from the parameters once a step, before forward, and shared by all lanes; and what of
+  /// them, the last, only backward reads.
   package var prepared = 0
+  package var preparedForBackward = 0
   /// Floats of scratch, dead when a call returns, for a wave of the greatest size.
   package var scratch = 0
   /// Whether backward reads the inputs, the output.
@@ -227,10 +229,11 @@ package protocol Layer: Sendable {
   /// a choice; otherwise empty.
   func algorithms(for inputs: [FeatureShape], kernels: InstructionSet) -> [String]
 
-  /// Makes weights ready (packed, transformed) once a step. Overwrites `prepared`.
+  /// Makes weights ready (packed, transformed) once a step. Overwrites `prepared`; for inference only what
+  /// forward reads.
   func prepare(
     _ prepared: UnsafeMutablePointer<Float>, parameters: [UnsafePointer<Float>], inputs: [FeatureShape],
-    kernels: InstructionSet)
+    mode: Mode, kernels: InstructionSet)
 
   func forward(_ pass: borrowing ForwardPass)
 
@@ -259,7 +262,7 @@ extension Layer {
   package func algorithms(for inputs: [FeatureShape], kernels: InstructionSet) -> [String] { [] }
   package func prepare(
     _ prepared: UnsafeMutablePointer<Float>, parameters: [UnsafePointer<Float>], inputs: [FeatureShape],
-    kernels: InstructionSet
+    mode: Mode, kernels: InstructionSet
   ) {}
   package func batchStatistics(
     _ pass: borrowing ForwardPass, microbatch: Int, into statistics: [UnsafeMutablePointer<Float>]

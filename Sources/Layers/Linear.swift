@@ -52,6 +52,7 @@ package struct Linear: Layer, Equatable {
     let convolution = convolution(images: images, input: inputs[0], kernels)
     needs.backwardReadsInput = true
     needs.prepared = convolution.preparedCount
+    needs.preparedForBackward = convolution.preparedCountForBackward
     needs.scratch = convolution.scratchCount
     return needs
   }
@@ -64,16 +65,17 @@ package struct Linear: Layer, Equatable {
 
   package func prepare(
     _ prepared: UnsafeMutablePointer<Float>, parameters: [UnsafePointer<Float>], inputs: [FeatureShape],
-    kernels: InstructionSet
+    mode: Mode, kernels: InstructionSet
   ) {
-    convolution(images: 1, input: inputs[0], kernels).prepare(prepared, weight: parameters[0])
+    convolution(images: 1, input: inputs[0], kernels).prepare(prepared, weight: parameters[0], mode: mode)
   }
 
   package func forward(_ pass: borrowing ForwardPass) {
     convolution(images: pass.wave.images, input: pass.inputShapes[0], pass.kernels)
       .forward(
         y: pass.output, x: pass.inputs[0], weight: pass.parameters[0],
-        bias: hasBias ? pass.parameters[1] : nil, wave: pass.wave, prepared: pass.prepared,
+        ending: cnn_conv_ending(bias: hasBias ? pass.parameters[1] : nil, residual: nil, relu: false),
+        wave: pass.wave, prepared: pass.prepared,
         scratch: pass.scratch)
   }
 

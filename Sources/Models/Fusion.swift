@@ -2,26 +2,38 @@ import Layers
 
 extension Network {
   /// The same network as it is run: ReLUs drawn into the layer before them, no Flatten before linear
-  /// layers, images read as they come. Names and parameters stay.
-  package func fused() -> Network { withActivationsFused().withoutFlatten().readingPlanarImages() }
+  /// layers, images read as they come. Names and parameters stay. In inference convolutions take in what
+  /// follows them, too: they have no backward pass that needed to know what came between.
+  package func fused(for mode: Mode = .training) -> Network {
+    withActivationsFused(for: mode).withoutFlatten().readingPlanarImages()
+  }
 
-  /// The same network with what follows batch norms and sums drawn into them, where nothing else reads
+  /// The same network with what follows batch norms, sums and convolutions drawn into them, where nothing else reads
   /// what lies between. Names, parameters and their order stay; passes over memory are saved.
-  func withActivationsFused() -> Network { drawingReLU().drawingSums().drawingPools() }
+  func withActivationsFused(for mode: Mode = .training) -> Network {
+    drawingReLU(mode).drawingSums(mode).drawingPools()
+  }
 
-  /// Batch norm or sum, and the ReLU behind it.
-  private func drawingReLU() -> Network {
+  /// A layer that does what follows in its own pass; nil where it can't.
+  private func drawn(_ layer: any Layer, _ following: Following, _ mode: Mode) -> (any Layer)? {
+    switch layer {
+    case var layer as BatchNorm2d where layer.following == .nothing:
+      layer.following = following
+      return layer
+    case var layer as Conv2d where layer.following == .nothing && mode == .inference:
+      layer.following = following
+      return layer
+    default: return nil
+    }
+  }
+
+  /// Batch norm, convolution or sum, and the ReLU behind it.
+  private func drawingReLU(_ mode: Mode) -> Network {
     drawing { layer, next, _ in
       guard next is ReLU else { return nil }
-      switch layer {
-      case var layer as BatchNorm2d where layer.following == .nothing:
-        layer.following = .relu
-        return layer
-      case var layer as Add where layer.activation == nil:
-        layer.activation = .relu
-        return layer
-      default: return nil
-      }
+      guard var sum = layer as? Add, sum.activation == nil else { return drawn(layer, .relu, mode) }
+      sum.activation = .relu
+      return sum
     }
   }
 
@@ -55,9 +67,9 @@ extension Network {
     return replacing(layers, removed: removed)
   }
 
-  /// Batch norm, the sum with another branch, and ReLU. Of two batch norms that are added the later one
+  /// Batch norm or convolution, the sum with another branch, and ReLU. Of two that are added the later one
   /// takes the other's output as its second input: a sum of two has the same bits either way.
-  private func drawingSums() -> Network {
+  private func drawingSums(_ mode: Mode) -> Network {
     let consumers = consumers
     var layers = nodes.map(\.layer)
     var (removed, extra): ([Int: Source], [Int: Source]) = ([:], [:])
@@ -65,10 +77,9 @@ extension Network {
       guard let add = node.layer as? Add, add.activation == .relu, node.inputs.count == 2,
         case .node(let later)? = node.inputs.max(by: { $0.order < $1.order }),
         let residual = node.inputs.first(where: { $0 != .node(later) }), consumers[later] == [index],
-        var norm = layers[later] as? BatchNorm2d, norm.following == .nothing
+        let drawn = drawn(layers[later], .addThenReLU, mode)
       else { continue }
-      norm.following = .addThenReLU
-      layers[later] = norm
+      layers[later] = drawn
       removed[index] = .node(later)
       extra[later] = residual
     }

@@ -10,6 +10,7 @@ import Tensors
 package final class PreparedWeights: @unchecked Sendable {
   private let network: Network
   private let values: FloatBuffer
+  private let mode: Mode
   private let kernels: InstructionSet
   private let memory: FloatBuffer
   /// Where each node's part begins.
@@ -23,14 +24,18 @@ package final class PreparedWeights: @unchecked Sendable {
   /// Of each node.
   private let states: UnsafeMutablePointer<Atomic<Int>>
 
-  /// - Parameter values: the flat parameters, of which `prepare` makes what they hold then.
-  package init(_ network: Network, values: FloatBuffer, kernels: InstructionSet) {
+  /// - Parameters:
+  ///   - values: the flat parameters, of which `prepare` makes what they hold then.
+  ///   - mode: for inference only what forward reads is made.
+  package init(_ network: Network, values: FloatBuffer, mode: Mode, kernels: InstructionSet) {
     self.network = network
     self.values = values
+    self.mode = mode
     self.kernels = kernels
     var (end, offsets, counts) = (0, [Int](), [Int]())
     for node in network.nodes {
-      let count = node.layer.memory(for: node.inputShapes, images: 1, kernels: kernels).prepared
+      let needs = node.layer.memory(for: node.inputShapes, images: 1, kernels: kernels)
+      let count = mode == .training ? needs.prepared : needs.prepared - needs.preparedForBackward
       offsets.append(end)
       counts.append(count)
       end += (count + 15) / 16 * 16
@@ -86,6 +91,6 @@ package final class PreparedWeights: @unchecked Sendable {
     node.layer.prepare(
       memory.pointer + offsets[index],
       parameters: node.parameters.map { UnsafePointer(values.pointer + $0.offset) },
-      inputs: node.inputShapes, kernels: kernels)
+      inputs: node.inputShapes, mode: mode, kernels: kernels)
   }
 }

@@ -22,7 +22,7 @@ package final class Inference: @unchecked Sendable {
     self.team = team
     self.kernels = kernels
     let plan = Plan(network, images: images, mode: .inference, kernels: kernels)
-    let prepared = prepared ?? PreparedWeights(network, values: values, kernels: kernels)
+    let prepared = prepared ?? PreparedWeights(network, values: values, mode: .inference, kernels: kernels)
     self.prepared = prepared
     lanes = (0..<team.count).map { _ in WaveInFlight(plan, values: values, prepared: prepared) }
   }

@@ -118,7 +118,8 @@ package struct StepBenchmark: Sendable {
     let layout = JobLayout(placement, communicator: communicator)
     let division = WorkDivision(microbatches: sizes.count, lanes: layout.lanes, order: layout.order)
     let local = division.rankRuns[communicator.rank].map {
-      randomMicrobatch(images: sizes[$0], firstPosition: sizes[..<$0].reduce(0, +))
+      LoadedMicrobatch.random(
+        input, images: sizes[$0], classes: classes, firstPosition: sizes[..<$0].reduce(0, +))
     }
     return try body(
       Place(
@@ -158,15 +159,5 @@ package struct StepBenchmark: Sendable {
             of: place.network, steps: times.count,
             images: step.images(ofLane: 0, in: place.local, of: place.sizes.count), kernels: kernels))
     }
-  }
-
-  private func randomMicrobatch(images: Int, firstPosition: Int) -> LoadedMicrobatch {
-    let pixels = FloatBuffer(count: images * input.count)
-    let random = RandomStream(seed: 0, purpose: .synthesis, position: firstPosition)
-    for index in 0..<pixels.count { pixels[index] = random.uniform(at: index) * 2 - 1 }
-    return LoadedMicrobatch(
-      pixels: pixels,
-      labels: (0..<images).map { Int32(random.integer(at: pixels.count + $0, below: classes)) },
-      place: BatchPlace(seed: 0, epoch: 0, firstPosition: firstPosition))
   }
 }

@@ -34,7 +34,7 @@ package struct TrainedRun {
     }
     let config = try ConfigLoader.load(text: opened.config, name: "configuration").config
     let (network, values) = try communicator.together {
-      let network = try config.network(classes: opened.checkpoint.classes.count).fused()
+      let network = try config.network(classes: opened.checkpoint.classes.count)
       let values = FloatBuffer(count: network.layout.extent)
       if communicator.rank == 0 {
         let trained = try CheckpointStore.weights(
@@ -45,8 +45,10 @@ package struct TrainedRun {
     }
     try communicator.broadcastFloats(values, count: network.layout.extent)
     place = try Workplace(config, communicator: communicator)
+    let folded = FoldedNetwork(network)
     inference = Inference(
-      network, values: values, images: config.training.microbatch, team: place.team, kernels: place.kernels)
+      folded.network, values: folded.values(from: values), images: config.training.microbatch,
+      team: place.team, kernels: place.kernels)
     (self.path, self.config, self.communicator) = (path, config, communicator)
     (self.weights, checkpoint) = (opened.weights, opened.checkpoint)
   }

@@ -109,7 +109,8 @@ package final class TrainingStep: @unchecked Sendable {
     schedule = BucketSchedule(network, buckets: buckets)
     let timeline = Timeline(lanes: team.count, capacity: settings.traceCapacity)
     self.timeline = timeline
-    let prepared = PreparedWeights(network, values: reducer.values, kernels: settings.kernels)
+    let prepared = PreparedWeights(
+      network, values: reducer.values, mode: .training, kernels: settings.kernels)
     self.prepared = prepared
     let wave = needs.map(\.wave).max() ?? 0
     let plan =

@@ -168,7 +168,7 @@ import Testing
 
   @Test func microbatchesAndChannelsDoNotMix() throws {
     for affine in [true, false] {
-      for following: BatchNorm2d.Following in [.nothing, .relu, .addThenReLU, .reluThenMaxPool] {
+      for following: Following in [.nothing, .relu, .addThenReLU, .reluThenMaxPool] {
         let layer = BatchNorm2d(affine: affine, following: following)
         let inputs = Array(repeating: [6, 19, 5, 8] as Shape, count: following == .addThenReLU ? 2 : 1)
         try expectMicrobatchesIndependent(of: layer, inputs: inputs)

@@ -7,7 +7,7 @@ import Testing
   static let cuts = [[2, 1, 3], [1, 1, 1, 1, 1, 1], [5, 1]]
 
   private func harness(
-    _ following: BatchNorm2d.Following, affine: Bool = true, _ statistics: BatchStatistics,
+    _ following: Following, affine: Bool = true, _ statistics: BatchStatistics,
     images: Int = 6, _ microbatches: [Int]
   ) throws -> LayerHarness {
     let layer = BatchNorm2d(affine: affine, following: following, statisticsOver: statistics)
@@ -27,8 +27,8 @@ import Testing
   }
 
   /// A batch of one microbatch has nothing to pool: the bits of the plain layer.
-  @Test(arguments: [BatchNorm2d.Following.nothing, .relu, .addThenReLU, .reluThenMaxPool])
-  func aSingleMicrobatchGivesTheBitsOfThePlainLayer(following: BatchNorm2d.Following) throws {
+  @Test(arguments: [Following.nothing, .relu, .addThenReLU, .reluThenMaxPool])
+  func aSingleMicrobatchGivesTheBitsOfThePlainLayer(following: Following) throws {
     for kernels in InstructionSet.available {
       for affine in [true, false] {
         for inPlace in [false, true] where following != .reluThenMaxPool || !inPlace {
@@ -46,8 +46,8 @@ import Testing
     }
   }
 
-  @Test(arguments: [BatchNorm2d.Following.nothing, .relu, .addThenReLU, .reluThenMaxPool])
-  func microbatchesThatPoolAreOneBatch(following: BatchNorm2d.Following) throws {
+  @Test(arguments: [Following.nothing, .relu, .addThenReLU, .reluThenMaxPool])
+  func microbatchesThatPoolAreOneBatch(following: Following) throws {
     for (cut, affine) in Self.cuts.flatMap({ [($0, true), ($0, false)] }) {
       let (plain, global) = (
         try harness(following, affine: affine, .microbatch, [6]),

@@ -68,7 +68,7 @@ final class HarnessRun {
   func forward() -> Tensor {
     layer.prepare(
       prepared.pointer, parameters: parameters.map { UnsafePointer($0.pointer) }, inputs: inputShapes,
-      kernels: kernels)
+      mode: .training, kernels: kernels)
     checkGuards("prepare", [])
     layer.forward(forwardPass)
     checkGuards("forward", [])

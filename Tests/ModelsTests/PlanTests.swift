@@ -92,7 +92,7 @@ private struct Run {
     let images = microbatches.reduce(0, +)
     let plan = Plan(
       network, images: room ?? images, microbatches: room ?? microbatches.count, mode: mode, kernels: kernels)
-    let prepared = PreparedWeights(network, values: values, kernels: kernels)
+    let prepared = PreparedWeights(network, values: values, mode: .training, kernels: kernels)
     for part in 0..<3 { prepared.prepare(part: part, of: 3) }
     let pass = WaveInFlight(plan, values: values, prepared: prepared)
     var first = 0

@@ -14,9 +14,12 @@ struct ConvolutionCase: CustomStringConvertible {
   let dy: FloatBuffer
   let weight: FloatBuffer
   let bias: FloatBuffer?
+  /// What ends forward beside the bias: nothing, a ReLU, or a residual (`dy`, which lies as y does) and a ReLU.
+  let followers: Int
 
   init(_ shape: cnn_conv_shape, hasBias: Bool) {
     self.shape = shape
+    followers = (shape.ic + shape.oc) % 3
     let stream = RandomStream(seed: 5, purpose: .test(1))
     x = FloatBuffer(count: Self.count(.backwardData, shape))
     dy = FloatBuffer(count: Self.count(.forward, shape))
@@ -49,7 +52,7 @@ struct ConvolutionCase: CustomStringConvertible {
 
   private init(_ shape: cnn_conv_shape, arraysOf other: ConvolutionCase) {
     self.shape = shape
-    (x, dy, weight, bias) = (other.x, other.dy, other.weight, other.bias)
+    (x, dy, weight, bias, followers) = (other.x, other.dy, other.weight, other.bias, other.followers)
   }
 
   /// The same arrays, for a call on other images of them.
@@ -101,7 +104,9 @@ struct ConvolutionCase: CustomStringConvertible {
       let (ready, memory, to) = (prepared.buffer.pointer, scratch.buffer.pointer, result.buffer.pointer)
       switch pass {
       case .forward:
-        algorithm.forward(shape, to, x.pointer, weight.pointer, ready, bias?.pointer, memory)
+        var ending = cnn_conv_ending(
+          bias: bias?.pointer, residual: followers == 2 ? dy.pointer : nil, relu: followers > 0)
+        algorithm.forward(shape, to, x.pointer, weight.pointer, ready, &ending, memory)
       case .backwardData: algorithm.backward_data(shape, to, dy.pointer, weight.pointer, ready, memory)
       case .backwardWeights: algorithm.backward_weights(shape, to, x.pointer, dy.pointer, memory)
       }

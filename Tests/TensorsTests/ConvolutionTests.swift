@@ -45,7 +45,8 @@ import Testing
     test.bias?.pointer[0] = 0.5
     let reference = try #require(Self.algorithms(.ref).first)
     let y = try #require(test.run(reference, .forward)).values
-    let outputs: [Float] = [110.5, 300.5]  // 30·1 + 40·2, 10·1 + 20·2 + 30·3 + 40·4
+    // 30·1 + 40·2 and 10·1 + 20·2 + 30·3 + 40·4, the bias 0.5, the residual 5 and 7; nothing for the ReLU.
+    let outputs: [Float] = [115.5, 307.5]
     #expect([y[0], y[16]] == outputs)
     let dx = try #require(test.run(reference, .backwardData)).values
     let inputGradients: [Float] = [220, 340, 210, 280]  // 5·30 + 7·10, 5·40 + 7·20, 7·30, 7·40

@@ -78,7 +78,7 @@ struct StepCase {
 
   func leaves() -> [Leaf] {
     let plan = Plan(network, images: local.map(\.images).max() ?? 1, mode: .training, kernels: .detected)
-    let prepared = PreparedWeights(network, values: initial, kernels: .detected)
+    let prepared = PreparedWeights(network, values: initial, mode: .training, kernels: .detected)
     prepared.prepare(part: 0, of: 1)
     return local.map { microbatch in
       let pass = WaveInFlight(plan, values: initial, prepared: prepared)

@@ -6,9 +6,10 @@
 For the seed CNN and ResNet-18 (torchvision's), with one microbatch of 64 images and with four of 16
 and class weights:
   - gradients of step 1, array by array: the error against PyTorch in fp64 may be at most 3 times that
-    of PyTorch in fp32 (arrays whose gradient is zero in theory: below an absolute bound). Both are medians
-    over seeds: now and then rounding carries a value across the kink of a ReLU, in either program, and
-    that one gate changes the gradients below it by 1e-3 to 1e-1;
+    of PyTorch in fp32 (arrays whose gradient is zero in theory: below an absolute bound). The ratio is taken
+    seed by seed, then its median: in nearly half of all seeds rounding carries a value across the kink of a
+    ReLU or changes which value wins a pool, in either program, often in both at the same place, and that
+    one gate changes the gradients below it by 1e-3 to 1e-1. The table counts such seeds of both;
   - the loss of 20 AdamW steps, the furthest that it comes from fp64's: the median over seeds may be at most
     PyTorch's own spread, the furthest that its fp32 comes from its fp64 at any of these seeds. (One seed
     says little: rounding grows by chaos, in either program.)
@@ -33,6 +34,7 @@ import torchvision
 
 CLASSES, SIZE, IMAGES, STEPS = 8, 64, 64, 20
 LEARNING_RATE, WEIGHT_DECAY = 1e-3, 0.01
+CROSSED = 1e-4  # a greater error of a gradient than rounding alone makes
 
 
 class SeedCNN(nn.Module):
@@ -134,17 +136,19 @@ def compare(probe, convolution, name, microbatch, weighted, seeds):
                     print(f"  {array}: zero in theory, got {size:.2e} (bound {ZERO_BOUND:.0e})")
                 continue
             errors.setdefault(array, []).append((error(mine[1][array], gradient), error(theirs[1][array], gradient)))
-    worst = (0.0, "")
-    for array, pairs in errors.items():
-        my, their = np.median(pairs, axis=0)
-        worst = max(worst, (my / their, array))
-        if my > 3 * their:
+    ratios = {array: float(np.median([my / their for my, their in pairs])) for array, pairs in errors.items()}
+    worst = max((ratio, array) for array, ratio in ratios.items())
+    for array, ratio in ratios.items():
+        if ratio > 3:
             missed += 1
-            print(f"  {array}: error {my:.2e}, PyTorch fp32 {their:.2e}: {my / their:.2f} times (all: {pairs})")
+            pairs = "; ".join(f"{my:.1e} {their:.1e}" for my, their in errors[array])
+            print(f"  {array}: {ratio:.2f} times PyTorch fp32's error (ours and theirs, seed by seed: {pairs})")
+    crossed = [sum(max(pairs[seed][program] for pairs in errors.values()) > CROSSED for seed in range(seeds))
+               for program in (0, 1)]
     missed += np.median(distances) > max(spreads)
-    ratios = [np.median(p, axis=0)[0] / np.median(p, axis=0)[1] for p in errors.values()]
     print(f"{name:10s} microbatch {microbatch:2d} class weights {str(weighted):5s}: {len(errors)} arrays, {seeds} seeds: error "
-          f"{np.median(ratios):.2f} times PyTorch's in the median, {worst[0]:.2f} at worst ({worst[1]}); loss of {STEPS} steps "
+          f"{np.median(list(ratios.values())):.2f} times PyTorch's in the median, {worst[0]:.2f} at worst ({worst[1]}), "
+          f"a gate crossed in {crossed[0]} and {crossed[1]} seeds; loss of {STEPS} steps "
           f"at most {' '.join(f'{d:.1e}' for d in distances)} from fp64 (median {np.median(distances):.1e}), PyTorch fp32 "
           f"{' '.join(f'{d:.1e}' for d in spreads)} (median {np.median(spreads):.1e}); "
           f"{'ok' if not missed else f'{missed} MISSED'}", flush=True)
@@ -156,7 +160,7 @@ def main():
     parser.add_argument("--probe", default=".build/release/step-probe")
     parser.add_argument("--convolution", default="direct")
     parser.add_argument("--models", default=",".join(MODELS))
-    parser.add_argument("--seeds", type=int, default=5)
+    parser.add_argument("--seeds", type=int, default=11)
     arguments = parser.parse_args()
     torch.set_num_threads(1)
     missed = sum(compare(arguments.probe, arguments.convolution, name, microbatch, weighted, arguments.seeds)

@@ -27,6 +27,13 @@ typedef struct {
   bool planar;
 } cnn_conv_shape;
 
+// What ends a forward pass, value by value: y = w * x + bias, + residual, and relu of that.
+typedef struct {
+  const float *bias;      // (O, rounded up to 16), or NULL
+  const float *residual;  // as y lies, or NULL
+  bool relu;              // 0 where y < 0; a NaN stays one
+} cnn_conv_ending;
+
 typedef enum { CNN_CONV_FORWARD = 0, CNN_CONV_BACKWARD_DATA = 1, CNN_CONV_BACKWARD_WEIGHTS = 2 } cnn_conv_pass;
 
 // One way to convolve. What it computes for an image never depends on the other images of the call,
@@ -41,9 +48,9 @@ typedef struct {
   void (*prepare)(const cnn_conv_shape *, cnn_conv_pass, float *prepared, const float *weight);
   // Floats of scratch for a call with these images; never fewer for more images.
   size_t (*scratch)(const cnn_conv_shape *, cnn_conv_pass);
-  // y = w * x + bias. Overwrites y of the call's images; bias (O, rounded up to 16) may be NULL.
+  // y = w * x with its ending. Overwrites y of the call's images.
   void (*forward)(const cnn_conv_shape *, float *y, const float *x, const float *weight,
-                  const float *prepared, const float *bias, float *scratch);
+                  const float *prepared, const cnn_conv_ending *ending, float *scratch);
   // Overwrites dx of the call's images.
   void (*backward_data)(const cnn_conv_shape *, float *dx, const float *dy, const float *weight,
                         const float *prepared, float *scratch);
