@@ -38,6 +38,8 @@ enum Program {
       communicator.abort(status: Status.failure)
     } catch {
       say(communicator.size > 1 ? "rank \(communicator.rank): \(error)" : "cnn-dist: \(error)")
+      // The launcher has words of its own about an abort: those come second.
+      if communicator.size > 1 { Thread.sleep(forTimeInterval: 0.2) }
       communicator.abort(status: Status.failure)
     }
   }
