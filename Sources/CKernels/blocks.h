@@ -1,11 +1,8 @@
 #pragma once
 // What the bodies of kernels over blocked activations share.
 #include "blocked.h"
+#include "integers.h"
 #include "vector.h"
-
-CNN_INLINE ptrdiff_t smaller(ptrdiff_t a, ptrdiff_t b) { return a < b ? a : b; }
-CNN_INLINE ptrdiff_t larger(ptrdiff_t a, ptrdiff_t b) { return a > b ? a : b; }
-CNN_INLINE ptrdiff_t ceiling(ptrdiff_t a, ptrdiff_t b) { return (a + b - 1) / b; }
 
 CNN_INLINE ptrdiff_t block_count(ptrdiff_t channels) { return ceiling(channels, CNN_LANES); }
 

@@ -1,10 +1,7 @@
 #pragma once
 // Where things lie, in the words of convolution.h.
 #include "convolution.h"
-
-static inline ptrdiff_t smaller(ptrdiff_t a, ptrdiff_t b) { return a < b ? a : b; }
-static inline ptrdiff_t larger(ptrdiff_t a, ptrdiff_t b) { return a > b ? a : b; }
-static inline ptrdiff_t ceiling(ptrdiff_t a, ptrdiff_t b) { return (a + b - 1) / b; }
+#include "integers.h"
 
 // Blocks of 16 channels.
 static inline ptrdiff_t conv_blocks(ptrdiff_t channels) { return ceiling(channels, CNN_BLOCK); }

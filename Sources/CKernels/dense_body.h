@@ -1,5 +1,4 @@
 #include "tile_body.h"
-#include "tile_taps_body.h"
 #include "tile_gradient_body.h"
 #include "transpose16_body.h"
 #include "ending_body.h"

@@ -33,11 +33,12 @@ struct BenchKernelsCommand: ParsableCommand {
   func run() throws {
     try Program.runAlone {
       let kernels = try InstructionSet.selected(pinnedTo: ProcessInfo.processInfo.environment["CNN_DIST_ISA"])
-      if let algorithm, cnn_conv_algorithm_named(kernels.kernelTable, algorithm) == nil {
+      let names = ConvolutionBenchmark.names(kernels)
+      if let algorithm, !names.contains(algorithm) {
         throw ShapeListError(
           path: list,
           problem:
-            "--algorithm expects one of \(Self.names(kernels).joined(separator: ", ")), got \(algorithm)")
+            "--algorithm expects one of \(names.joined(separator: ", ")), got \(algorithm)")
       }
       guard let text = try? String(contentsOfFile: list, encoding: .utf8) else {
         throw ShapeListError(path: list, problem: "can't be read")
@@ -62,12 +63,6 @@ struct BenchKernelsCommand: ParsableCommand {
         try Program.output(json ? Self.json(shape, figure, kernels, images) : Self.row(shape, figure, peak))
       }
     }
-  }
-
-  private static func names(_ kernels: InstructionSet) -> [String] {
-    var count = 0
-    guard let table = cnn_conv_algorithms(kernels.kernelTable, &count) else { return [] }
-    return (0..<count).compactMap { table[$0].map { String(cString: $0.pointee.name) } }
   }
 
   private static func row(

@@ -36,14 +36,20 @@ package struct ConvolutionBenchmark {
     storage.pack(Self.random(form.count, 3), form, into: weight.pointer)
   }
 
-  /// The algorithms that can do this pass.
-  package func algorithms(_ pass: cnn_conv_pass) -> [String] {
+  /// All algorithms: those of the kernels' table, and im2row with OpenBLAS.
+  package static func names(_ kernels: InstructionSet) -> [String] {
     var count = 0
     guard let table = cnn_conv_algorithms(kernels.kernelTable, &count) else { return [] }
-    return (0..<count).compactMap { index in
-      guard let algorithm = table[index]?.pointee, withUnsafePointer(to: shape, { algorithm.fits($0, pass) })
-      else { return nil }
-      return String(cString: algorithm.name)
+    return (0..<count).compactMap { table[$0].map { String(cString: $0.pointee.name) } } + [blas]
+  }
+
+  private static let blas = ConvolutionChoice.blas.rawValue
+
+  /// The algorithms that can do this pass.
+  package func algorithms(_ pass: cnn_conv_pass) -> [String] {
+    Self.names(kernels).filter { name in
+      guard let algorithm = cnn_conv_algorithm_named(kernels.kernelTable, name) else { return true }
+      return withUnsafePointer(to: shape) { algorithm.pointee.fits($0, pass) }
     }
   }
 
@@ -77,6 +83,22 @@ package struct ConvolutionBenchmark {
 
   /// The result, the seconds of each call, and those of preparing the weights.
   private func run(_ name: String, _ pass: cnn_conv_pass, seconds: Double) -> ([Float], [Double], Double) {
+    let result = FloatBuffer(count: [dy.count, x.count, weight.count][Int(pass.rawValue)])
+    let (call, prepareSeconds) = name == Self.blas ? blasCall(pass, result) : kernelCall(name, pass, result)
+    var times: [Double] = []
+    let first = monotonicSeconds()
+    repeat {
+      let start = monotonicSeconds()
+      call()
+      times.append(monotonicSeconds() - start)
+    } while seconds > 0 && (times.count < 3 || monotonicSeconds() - first < seconds)
+    return (result.values, times, prepareSeconds)
+  }
+
+  /// What computes the pass into `result`, and the seconds of preparing the weights.
+  private func kernelCall(
+    _ name: String, _ pass: cnn_conv_pass, _ result: FloatBuffer
+  ) -> (call: () -> Void, prepareSeconds: Double) {
     var shape = shape
     guard let algorithm = cnn_conv_algorithm_named(kernels.kernelTable, name)?.pointee else {
       preconditionFailure("there is no algorithm named \(name)")
@@ -86,34 +108,41 @@ package struct ConvolutionBenchmark {
     let began = monotonicSeconds()
     if prepared.count > 0 { algorithm.prepare(&shape, pass, prepared.pointer, weight.pointer) }
     let prepareSeconds = monotonicSeconds() - began
-    let result: FloatBuffer
-    let call: () -> Void
-    switch pass {
-    case CNN_CONV_FORWARD:
-      result = FloatBuffer(count: dy.count)
-      var ending = cnn_conv_ending()
-      call = {
-        algorithm.forward(
-          &shape, result.pointer, x.pointer, weight.pointer, prepared.pointer, &ending, scratch.pointer)
+    var ending = cnn_conv_ending()
+    let call = { [x, dy, weight] in
+      let (to, ready, memory) = (result.pointer, prepared.pointer, scratch.pointer)
+      switch pass {
+      case CNN_CONV_FORWARD:
+        algorithm.forward(&shape, to, x.pointer, weight.pointer, ready, &ending, memory)
+      case CNN_CONV_BACKWARD_DATA:
+        algorithm.backward_data(&shape, to, dy.pointer, weight.pointer, ready, memory)
+      default: algorithm.backward_weights(&shape, to, x.pointer, dy.pointer, memory)
       }
-    case CNN_CONV_BACKWARD_DATA:
-      result = FloatBuffer(count: x.count)
-      call = {
-        algorithm.backward_data(
-          &shape, result.pointer, dy.pointer, weight.pointer, prepared.pointer, scratch.pointer)
-      }
-    default:
-      result = FloatBuffer(count: weight.count)
-      call = { algorithm.backward_weights(&shape, result.pointer, x.pointer, dy.pointer, scratch.pointer) }
     }
-    var times: [Double] = []
-    let first = monotonicSeconds()
-    repeat {
-      let start = monotonicSeconds()
-      call()
-      times.append(monotonicSeconds() - start)
-    } while seconds > 0 && (times.count < 3 || monotonicSeconds() - first < seconds)
-    return (result.values, times, prepareSeconds)
+    return (call, prepareSeconds)
+  }
+
+  /// The same by im2row and OpenBLAS.
+  private func blasCall(
+    _ pass: cnn_conv_pass, _ result: FloatBuffer
+  ) -> (call: () -> Void, prepareSeconds: Double) {
+    let convolution = ConvolutionBLAS(shape, kernels)
+    let scratch = FloatBuffer(count: convolution.scratchCount)
+    let prepared = FloatBuffer(count: convolution.preparedCount)
+    let began = monotonicSeconds()
+    convolution.prepare(prepared.pointer, weight: weight.pointer)
+    let prepareSeconds = monotonicSeconds() - began
+    let call = { [x, dy] in
+      let (to, ready, memory) = (result.pointer, prepared.pointer, scratch.pointer)
+      switch pass {
+      case CNN_CONV_FORWARD:
+        convolution.forward(y: to, x: x.pointer, prepared: ready, ending: cnn_conv_ending(), scratch: memory)
+      case CNN_CONV_BACKWARD_DATA:
+        convolution.backwardData(dx: to, dy: dy.pointer, prepared: ready, scratch: memory)
+      default: convolution.backwardWeights(dWeight: to, x: x.pointer, dy: dy.pointer, scratch: memory)
+      }
+    }
+    return (call, prepareSeconds)
   }
 
   /// Uniform in [−1, 1), blocked by channels with zeros in the lanes of channels that don't exist.
