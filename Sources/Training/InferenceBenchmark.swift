@@ -62,8 +62,9 @@ package struct InferenceBenchmark: Sendable {
   /// Three batches to warm up, then batches for about `seconds`; the median counts. Collective.
   package func run(_ communicator: Communicator, seconds: Double) throws -> Report {
     let placement = try Placement.establish(communicator, lanes: lanes == 0 ? nil : lanes)
-    let network = try ModelZoo.network(model, input: input, options: .init(classes: classes))
-      .computing(by: convolution)
+    let network = try communicator.together {
+      try ModelZoo.network(model, input: input, options: .init(classes: classes)).computing(by: convolution)
+    }
     let team = ThreadTeam(count: placement.own.lanes)
     let pinning = LanePinning(placement)
     pinning.bind(team)

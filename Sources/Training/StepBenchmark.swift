@@ -109,8 +109,10 @@ package struct StepBenchmark: Sendable {
     let placement = try Placement.establish(communicator, lanes: lanes == 0 ? nil : lanes)
     let sizes = EpochOrder(count: batch, batch: batch, microbatch: microbatch).microbatches(ofStep: 0)
       .map(\.count)
-    let network = try ModelZoo.network(model, input: input, options: .init(classes: classes))
-      .computing(by: convolution).fused()
+    let network = try communicator.together {
+      try ModelZoo.network(model, input: input, options: .init(classes: classes)).computing(by: convolution)
+        .fused()
+    }
     let team = ThreadTeam(count: placement.own.lanes)
     let pinning = LanePinning(placement)
     pinning.bind(team)
