@@ -40,7 +40,7 @@ struct Convolution {
   /// Algorithms for a shape, the first that fits is taken.
   ///
   /// Winograd's tiles of m × m outputs take (m + 2)² products each, so the m that needs fewest wins,
-  /// the larger error of F(4) and F(5) (3e-5, 1e-5 of the largest output) being borne where that is a
+  /// the larger error of F(4) and F(5) (3e-5, 2e-5 of the largest output) being borne where that is a
   /// tenth at least. With fewer than 16 channels on a side transforms cost more than they save.
   private static func ranking(_ shape: ConvolutionShape) -> [String] {
     if shape.planar { return ["stem"] }
