@@ -46,6 +46,9 @@ let package = Package(
     // The Swift half of scripts/peers/compare_steps.py.
     .executableTarget(name: "step-probe", dependencies: ["Training"], path: "Tests/StepProbe"),
 
+    // Takes steps for scripts/test-allocations.
+    .executableTarget(name: "allocation-probe", dependencies: ["Training"], path: "Tests/AllocationProbe"),
+
     .testTarget(name: "TensorsTests", dependencies: ["Tensors", "CKernels"], resources: [.copy("Golden")]),
     .testTarget(name: "LayersTests", dependencies: ["Layers"], resources: [.copy("Golden")]),
     .testTarget(name: "ModelsTests", dependencies: ["Models"]),

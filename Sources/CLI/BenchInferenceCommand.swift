@@ -1,9 +1,5 @@
 import ArgumentParser
 import Collectives
-import Foundation
-import Layers
-import Models
-import Tensors
 import Training
 
 /// `cnn-dist bench inference`: batches of random images through a network.
@@ -19,32 +15,20 @@ struct BenchInferenceCommand: ParsableCommand {
         mpirun -np 2 cnn-dist bench inference --model seed_cnn --json
       """)
 
-  @Option(help: "The model, by its name in the zoo.") var model = "seed_cnn"
-  @Option(help: "Height and width of the images, in pixels.") var size = 64
-  @Option(help: "Channels of the images.") var channels = 3
-  @Option(help: "Number of classes.") var classes = 8
+  @OptionGroup var benched: BenchedModel
   @Option(help: "Images of a batch, of each rank.") var batch = 16
-  @Option(help: "Threads that compute in each rank; 0 for the rank's share of the cores.") var lanes = 1
-  @Option(help: "The algorithm of convolutions: auto, blas, direct, winograd2, winograd4 or winograd5.")
-  var convolution = ConvolutionChoice.auto
-  @Option(help: "How long to measure, in seconds.") var seconds = 6.0
-  @Flag(help: "Print one JSON object instead of text.") var json = false
 
   func validate() throws {
-    guard batch > 0, size > 0, channels > 0, classes > 1, lanes >= 0, seconds > 0 else {
-      throw ValidationError("sizes and counts are positive, and there are at least 2 classes")
-    }
+    guard batch > 0 else { throw ValidationError("--batch is positive") }
   }
 
   func run() throws {
     try Program.run { communicator in
-      let kernels = try InstructionSet.selected(
-        pinnedTo: ProcessInfo.processInfo.environment["CNN_DIST_ISA"])
       let benchmark = InferenceBenchmark(
-        model: model, input: FeatureShape(channels: channels, height: size, width: size), classes: classes,
-        batch: batch, lanes: lanes, convolution: convolution, kernels: kernels)
-      let report = try benchmark.run(communicator, seconds: seconds)
-      if communicator.rank == 0 { print(json ? report.json : report.text) }
+        model: benched.model, input: benched.input, classes: benched.classes, batch: batch,
+        lanes: benched.lanes, convolution: benched.convolution, kernels: try benched.kernels())
+      let report = try benchmark.run(communicator, seconds: benched.seconds)
+      if communicator.rank == 0 { print(benched.json ? report.json : report.text) }
       return 0
     }
   }

@@ -1,9 +1,6 @@
 import ArgumentParser
 import Collectives
-import Foundation
-import Layers
 import Models
-import Tensors
 import Training
 
 /// `cnn-dist bench step`: optimizer steps on random images.
@@ -19,64 +16,91 @@ struct BenchStepCommand: ParsableCommand {
         mpirun -np 2 cnn-dist bench step --model seed_cnn --json
         cnn-dist bench step --model resnet18 --batch 32 --convolution blas --operators
         mpirun -np 2 cnn-dist bench step --model resnet18 --pairs 200     what the tree costs
+        cnn-dist bench step --model resnet18 --batch 32 --compare pytorch --python venv/bin/python
       """)
 
-  @Option(help: "The model, by its name in the zoo.") var model = "seed_cnn"
-  @Option(help: "Height and width of the images, in pixels.") var size = 64
-  @Option(help: "Channels of the images.") var channels = 3
-  @Option(help: "Number of classes.") var classes = 8
+  @OptionGroup var benched: BenchedModel
   @Option(help: "Images in a step, over all ranks.") var batch = 64
   @Option(help: "Images in a microbatch.") var microbatch = 16
-  @Option(help: "Threads that compute in each rank; 0 for the rank's share of the cores.") var lanes = 1
   @Option(help: "Microbatches in flight in a lane; 0 for all of a step.") var wave = 0
+  @Option(help: "What lanes keep of a forward pass: none (all that backward reads) or blocks (less memory).")
+  var activationCheckpointing = ActivationCheckpointing.none
   @Option(help: "The optimizer: sgd, adam, adamw, rmsprop, lars or lamb.") var optimizer = OptimizerConfig
     .Name.sgd
-  @Option(help: "The algorithm of convolutions: auto, blas, direct, winograd2, winograd4 or winograd5.")
-  var convolution = ConvolutionChoice.auto
-  @Option(help: "How long to measure, in seconds.") var seconds = 6.0
   @Option(
     help: """
       Compare: take this many pairs of steps, one by the tree, one with a single MPI_Allreduce in its place, and \
       print the ratio of their times with its 95 % interval; 0 for none.
       """)
   var pairs = 0
+  @Option(help: "A peer to alternate with, on one thread each, each for --seconds: pytorch.") var compare:
+    Peer?
+  @Option(help: "With --compare: the Python that has torch and torchvision (default: PYTHON, or python3).")
+  var python: String?
+  @Option(help: "With --compare: how often to alternate.") var rounds = 5
+  @Option(help: "With --compare: modes of the peer, of eager, channels_last and compile.")
+  var modes = "eager,channels_last"
   @Flag(help: "Say what each operator took in the first lane.") var operators = false
-  @Flag(help: "Print one JSON object instead of text.") var json = false
 
   func validate() throws {
-    guard batch > 0, microbatch > 0, size > 0, channels > 0, classes > 1, lanes >= 0, wave >= 0, pairs >= 0,
-      seconds > 0
-    else {
-      throw ValidationError("sizes and counts are positive, and there are at least 2 classes")
+    guard batch > 0, microbatch > 0, wave >= 0, pairs >= 0, rounds > 0 else {
+      throw ValidationError("sizes and counts are positive")
+    }
+    guard compare == nil || (pairs == 0 && !operators && benched.lanes == 1) else {
+      throw ValidationError("--compare is of whole steps on one lane, without --pairs and --operators")
     }
   }
 
   func run() throws {
     try Program.run { communicator in
+      if compare != nil {
+        try compareWithPeer(communicator)
+        return 0
+      }
       let benchmark = try benchmark()
       if pairs > 0 {
         let comparison = try benchmark.compareWithAllReduce(communicator, pairs: pairs)
-        if communicator.rank == 0 { print(json ? comparison.json : comparison.text) }
+        if communicator.rank == 0 { print(benched.json ? comparison.json : comparison.text) }
       } else {
-        let report = try benchmark.run(communicator, seconds: seconds)
-        if communicator.rank == 0 { print(json ? report.json : report.text) }
+        let report = try benchmark.run(communicator, seconds: benched.seconds)
+        if communicator.rank == 0 { print(benched.json ? report.json : report.text) }
       }
       return 0
     }
   }
 
+  enum Peer: String, ExpressibleByArgument, CaseIterable { case pytorch }
+
+  private func compareWithPeer(_ communicator: Communicator) throws {
+    guard communicator.size == 1 else {
+      throw RunError("bench step --compare expects one process, got \(communicator.size) ranks")
+    }
+    let options: [(String, Any)] = [
+      ("model", benched.model), ("size", benched.size), ("channels", benched.channels),
+      ("classes", benched.classes), ("batch", batch), ("microbatch", microbatch),
+      ("seconds", benched.seconds), ("rounds", rounds), ("modes", modes),
+    ]
+    let ours: [(String, Any)] = [
+      ("wave", wave), ("activation-checkpointing", activationCheckpointing.rawValue),
+      ("optimizer", optimizer.rawValue), ("convolution", benched.convolution.rawValue),
+    ]
+    func words(_ options: [(String, Any)]) -> [String] { options.flatMap { ["--\($0.0)", "\($0.1)"] } }
+    try PeerComparison(
+      python: python, arguments: words(options) + (benched.json ? ["--json"] : []) + ["--"] + words(ours)
+    ).run()
+  }
+
   private func benchmark() throws -> StepBenchmark {
-    let kernels = try InstructionSet.selected(pinnedTo: ProcessInfo.processInfo.environment["CNN_DIST_ISA"])
     var settings = OptimizerConfig()
     (settings.name, settings.learningRate, settings.momentum, settings.weightDecay) = (
       optimizer, 0.01, 0.9, 0
     )
     return StepBenchmark(
-      model: model, input: FeatureShape(channels: channels, height: size, width: size), classes: classes,
-      batch: batch, microbatch: microbatch, wave: wave, lanes: lanes, optimizer: settings,
-      convolution: convolution, kernels: kernels, operators: operators)
+      model: benched.model, input: benched.input, classes: benched.classes, batch: batch,
+      microbatch: microbatch, wave: wave, checkpointing: activationCheckpointing, lanes: benched.lanes,
+      optimizer: settings, convolution: benched.convolution, kernels: try benched.kernels(),
+      operators: operators)
   }
 }
 
 extension OptimizerConfig.Name: ExpressibleByArgument {}
-extension ConvolutionChoice: ExpressibleByArgument {}

@@ -18,42 +18,18 @@ struct InspectModelCommand: ParsableCommand {
         cnn-dist inspect model --config configs/blood-cells-resnet18.yaml --json
       """)
 
-  @Argument(help: "A model of the zoo.") var name: String?
-  @Option(help: "The configuration of a run, whose model to show.") var config: String?
-  @Option(help: "Height and width of the images, in pixels (default: 64, or the configuration's).") var size:
-    Int?
-  @Option(help: "Channels of the images (default: 3, or the configuration's).") var channels: Int?
-  @Option(help: "Number of classes (default: as many as the configuration names, or 8).") var classes: Int?
+  @OptionGroup var model: InspectedModel
   @Option(help: "Images in a microbatch (default: 16, or the configuration's).") var microbatch: Int?
-  @Flag(help: "Print one JSON object instead of text.") var json = false
 
-  func validate() throws {
-    guard (name == nil) != (config == nil) else {
-      throw ValidationError("expects a model's name or --config FILE")
-    }
-    for (option, value) in [
-      ("size", size), ("channels", channels), ("classes", classes), ("microbatch", microbatch),
-    ] {
-      if let value, value < 1 { throw ValidationError("--\(option) expects at least 1, got \(value)") }
-    }
-  }
+  func validate() throws { try InspectedModel.requirePositive(("microbatch", microbatch)) }
 
-  func run() throws {
-    try Program.runAlone {
-      let found = try inspect()
-      try Program.output(json ? JSONOutput.text(found) : found.text)
-    }
-  }
+  func run() throws { try Program.runAlone { try model.show(inspect()) } }
 
   func inspect() throws -> ModelInspection {
-    var settings = try ConfigLoader.load(file: config).config
-    if let name { settings.model.name = name }
-    if let size { settings.data.image.size = size }
-    if let channels { settings.data.image.channels = channels }
-    let named = settings.model.classes.isEmpty ? 8 : settings.model.classes.count
+    let (settings, network) = try model.network()
     return ModelInspection(
-      settings.modelName, try settings.network(classes: classes ?? named),
-      microbatch: microbatch ?? settings.training.microbatch)
+      settings.modelName, network, microbatch: microbatch ?? settings.training.microbatch,
+      checkpointing: settings.training.activationCheckpointing)
   }
 }
 
@@ -85,17 +61,23 @@ struct ModelInspection: Inspection {
   let activationBytes: Int
   /// Working memory of a lane, for whichever layer needs most.
   let scratchBytes: Int
+  /// What is made of the weights once a step, shared by the lanes of a rank.
+  let preparedBytes: Int
 
   enum CodingKeys: String, CodingKey {
     case model, input, classes, layers, parameters, microbatch
     case multiplyAdds = "multiply_adds"
     case activationBytes = "activation_bytes"
     case scratchBytes = "scratch_bytes"
+    case preparedBytes = "prepared_bytes"
   }
 
-  init(_ model: String, _ network: Network, microbatch: Int) {
+  init(
+    _ model: String, _ network: Network, microbatch: Int, checkpointing: ActivationCheckpointing = .none
+  ) {
     // Fused, as training runs it; the layers are shown as they were written.
-    let plan = Plan(network.fused(), images: microbatch, mode: .training, kernels: .detected)
+    let plan = Plan(
+      network.fused(), images: microbatch, mode: .training, checkpointing: checkpointing, kernels: .detected)
     self.model = model
     self.microbatch = microbatch
     input = Self.extents(network.input)
@@ -110,6 +92,9 @@ struct ModelInspection: Inspection {
     multiplyAdds = network.multiplyAdds
     activationBytes = plan.arenaCount * MemoryLayout<Float>.stride
     scratchBytes = plan.scratchCount * MemoryLayout<Float>.stride
+    preparedBytes =
+      PreparedWeights.count(for: plan.network, mode: .training, kernels: .detected)
+      * MemoryLayout<Float>.stride
   }
 
   private static func extents(_ shape: FeatureShape) -> [Int] { [shape.channels, shape.height, shape.width] }
@@ -132,7 +117,8 @@ struct ModelInspection: Inspection {
 
       \(TextTable.text([header] + rows + [total]))
 
-      weights: \(Self.megabytes(parameters * MemoryLayout<Float>.stride))
+      weights: \(Self.megabytes(parameters * MemoryLayout<Float>.stride)), and \(Self.megabytes(preparedBytes)) of \
+      what is made of them for a step, once a rank
       activations of a microbatch of \(microbatch) in training: \(Self.megabytes(activationBytes)), and \
       \(Self.megabytes(scratchBytes)) of scratch in each lane
       """

@@ -14,41 +14,29 @@ struct InspectPlanCommand: ParsableCommand {
     discussion: """
       One line an operator, after fusion: its algorithms (forward / backward data / backward weights),
       the layout of its output, floating-point operations of a training step and bytes of a wave, and
-      where its output lies in a lane's arena.
+      where its output lies in a lane's arena; a second place where it is computed again on the way back.
 
       Examples:
         cnn-dist inspect plan resnet18 --size 64 --images 64
         CNN_DIST_ISA=avx2 cnn-dist inspect plan --config configs/blood-cells-seed-cnn.yaml --json
       """)
 
-  @Argument(help: "A model of the zoo.") var name: String?
-  @Option(help: "The configuration of a run, whose model to show.") var config: String?
-  @Option(help: "Height and width of the images, in pixels (default: 64, or the configuration's).") var size:
-    Int?
-  @Option(help: "Number of classes (default: as many as the configuration names, or 8).") var classes: Int?
+  @OptionGroup var model: InspectedModel
   @Option(help: "Images of a wave (default: a microbatch).") var images: Int?
-  @Flag(help: "Print one JSON object instead of text.") var json = false
+  @Option(help: "none or blocks: training.activation_checkpointing (default: none, or the configuration's).")
+  var activationCheckpointing: ActivationCheckpointing?
 
-  func validate() throws {
-    guard (name == nil) != (config == nil) else {
-      throw ValidationError("expects a model's name or --config FILE")
-    }
-    for (option, value) in [("size", size), ("classes", classes), ("images", images)] {
-      if let value, value < 1 { throw ValidationError("--\(option) expects at least 1, got \(value)") }
-    }
-  }
+  func validate() throws { try InspectedModel.requirePositive(("images", images)) }
 
   func run() throws {
     try Program.runAlone {
-      var settings = try ConfigLoader.load(file: config).config
-      if let name { settings.model.name = name }
-      if let size { settings.data.image.size = size }
+      let (settings, network) = try model.network()
       let kernels = try InstructionSet.selected(pinnedTo: ProcessInfo.processInfo.environment["CNN_DIST_ISA"])
-      let named = settings.model.classes.isEmpty ? 8 : settings.model.classes.count
-      let found = PlanInspection(
-        settings.modelName, try settings.network(classes: classes ?? named).fused(),
-        images: images ?? settings.training.microbatch, kernels: kernels)
-      try Program.output(json ? JSONOutput.text(found) : found.text)
+      try model.show(
+        PlanInspection(
+          settings.modelName, network.fused(), images: images ?? settings.training.microbatch,
+          checkpointing: activationCheckpointing ?? settings.training.activationCheckpointing,
+          kernels: kernels))
     }
   }
 }
@@ -67,8 +55,10 @@ struct PlanInspection: Inspection {
     let savedBytes: Int
     let preparedBytes: Int
     let scratchBytes: Int
-    /// Bytes from the beginning of the arena.
+    /// Bytes from the beginning of the arena, after forward and as backward sees it.
     let outputOffset: Int
+    let lateOutputOffset: Int
+    let isRepeated: Bool
 
     enum CodingKeys: String, CodingKey {
       case name, kind, algorithms, layout, flops
@@ -77,6 +67,8 @@ struct PlanInspection: Inspection {
       case preparedBytes = "prepared_bytes"
       case scratchBytes = "scratch_bytes"
       case outputOffset = "output_offset"
+      case lateOutputOffset = "late_output_offset"
+      case isRepeated = "is_repeated"
     }
   }
 
@@ -98,8 +90,12 @@ struct PlanInspection: Inspection {
     case parameterBytes = "parameter_bytes"
   }
 
-  init(_ model: String, _ network: Network, images: Int, kernels: InstructionSet) {
-    let plan = Plan(network, images: images, mode: .training, kernels: kernels)
+  init(
+    _ model: String, _ network: Network, images: Int, checkpointing: ActivationCheckpointing = .none,
+    kernels: InstructionSet
+  ) {
+    let plan = Plan(
+      network, images: images, mode: .training, checkpointing: checkpointing, kernels: kernels)
     let float = MemoryLayout<Float>.stride
     self.model = model
     self.images = images
@@ -108,7 +104,9 @@ struct PlanInspection: Inspection {
       let needs = node.layer.memory(for: node.inputShapes, images: images, kernels: kernels)
       let algorithms = node.layer.algorithms(for: node.inputShapes, kernels: kernels)
       // Backward data costs as much as forward, where anybody wants it, and so do the parameters.
-      let passes = 1 + (node.inputs == [.image] ? 0 : 1) + (node.parameters.isEmpty ? 0 : 1)
+      let isRepeated = plan.repeated.contains(index)
+      let passes =
+        (isRepeated ? 2 : 1) + (node.inputs == [.image] ? 0 : 1) + (node.parameters.isEmpty ? 0 : 1)
       return Operator(
         name: node.name, kind: node.layer.kind, algorithms: algorithms,
         layout: node.shape.area == 1 ? "(F/16, N, 16)" : "(C/16, N, H, W, 16)",
@@ -116,11 +114,12 @@ struct PlanInspection: Inspection {
         outputBytes: float * images * node.shape.blockedCount,
         savedBytes: float * (needs.savedPerImage * images + needs.savedPerMicrobatch),
         preparedBytes: float * needs.prepared, scratchBytes: float * needs.scratch,
-        outputOffset: float * plan.outputs[index])
+        outputOffset: float * plan.outputs[index], lateOutputOffset: float * plan.lateOutputs[index],
+        isRepeated: isRepeated)
     }
     arenaBytes = float * plan.arenaCount
     scratchBytes = float * plan.scratchCount
-    preparedBytes = operators.reduce(0) { $0 + $1.preparedBytes }
+    preparedBytes = float * PreparedWeights.count(for: network, mode: .training, kernels: kernels)
     parameterBytes = float * network.layout.parameterExtent
   }
 
@@ -130,7 +129,8 @@ struct PlanInspection: Inspection {
       [
         one.name, one.kind, one.algorithms.joined(separator: " / "), one.layout,
         Figures.grouped(one.flops / 1_000_000), kilobytes(one.outputBytes), kilobytes(one.savedBytes),
-        kilobytes(one.preparedBytes), kilobytes(one.scratchBytes), kilobytes(one.outputOffset),
+        kilobytes(one.preparedBytes), kilobytes(one.scratchBytes),
+        kilobytes(one.outputOffset) + (one.isRepeated ? ", \(kilobytes(one.lateOutputOffset))" : ""),
       ]
     }
     let total = [

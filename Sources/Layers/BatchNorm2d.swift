@@ -102,7 +102,7 @@ package struct BatchNorm2d: Layer {
         pass.output, pass.inputs[0], residual, pass.statistics[0], pass.statistics[1], &affine, &shape)
       return
     }
-    if statisticsOver == .globalBatch { poolMoments(pass) }
+    if statisticsOver == .globalBatch && !pass.isRepeated { poolMoments(pass) }
     for (microbatch, images) in pass.wave.microbatches.enumerated() {
       var shape = shape(x, n: pass.wave.images, images: images)
       let saved = pass.saved + microbatch * savedCount(x)

@@ -5,7 +5,7 @@ import Tensors
 ///
 /// y[n, o, i, j] = bias[o] + Σ w[o, c, a, b] · x[n, g + c, i·sh + a·dh − ph, j·sw + b·dw − pw] for
 /// x (N, C, H, W), w (O, C / groups, kh, kw), g the first input channel of o's group; zeros outside.
-package struct Conv2d: Layer, Equatable {
+package struct Conv2d: ConvolvingLayer, Equatable {
   package enum Padding: Hashable, Sendable {
     /// As many zeros above as below, to the left as to the right.
     case explicit(Size2D)
@@ -22,6 +22,7 @@ package struct Conv2d: Layer, Equatable {
   package var hasBias: Bool
   package var initialisation: WeightInitialisation
   package var algorithm: ConvolutionChoice
+  package var measured: PassAlgorithms?
   /// What follows, in inference: `.nothing`, `.relu` or `.addThenReLU`.
   package var following = Following.nothing
   /// Whether x are the network's images, planar (C, N, H, W), whose gradient nobody wants.
@@ -135,71 +136,16 @@ package struct Conv2d: Layer, Equatable {
     ]
   }
 
-  package func memory(for inputs: [FeatureShape], images: Int, kernels: InstructionSet) -> MemoryNeeds {
-    var needs = MemoryNeeds()
-    let convolution = convolution(images: images, input: inputs[0], kernels)
-    needs.backwardReadsInput = true
-    needs.prepared = convolution.preparedCount
-    needs.preparedForBackward = convolution.preparedCountForBackward
-    needs.scratch = convolution.scratchCount
-    return needs
-  }
-
   package func multiplyAdds(for inputs: [FeatureShape]) -> Int {
     guard let output = try? outputShape(of: inputs) else { return 0 }
     return output.count * inputs[0].channels / groups * kernel.area
   }
 
-  package func algorithms(for inputs: [FeatureShape], kernels: InstructionSet) -> [String] {
-    convolution(images: 1, input: inputs[0], kernels).algorithmNames
-  }
-
-  package func prepare(
-    _ prepared: UnsafeMutablePointer<Float>, parameters: [UnsafePointer<Float>], inputs: [FeatureShape],
-    mode: Mode, kernels: InstructionSet
-  ) {
-    convolution(images: 1, input: inputs[0], kernels).prepare(prepared, weight: parameters[0], mode: mode)
-  }
-
-  package func forward(_ pass: borrowing ForwardPass) {
-    precondition(pass.inputIsPlanar == readsImages, "Conv2d expects images planar only where it says so")
-    convolution(images: pass.wave.images, input: pass.inputShapes[0], pass.kernels)
-      .forward(
-        y: pass.output, x: pass.inputs[0], weight: pass.parameters[0],
-        ending: cnn_conv_ending(
-          bias: hasBias ? pass.parameters[1] : nil,
-          residual: following == .addThenReLU ? pass.inputs[1] : nil, relu: following != .nothing),
-        wave: pass.wave, prepared: pass.prepared, scratch: pass.scratch)
-  }
-
-  package func backwardParameters(
-    _ pass: borrowing BackwardPass, microbatch: Int, gradients: [UnsafeMutablePointer<Float>]
-  ) {
-    precondition(following == .nothing, "Conv2d goes backward only where nothing follows in the same pass")
-    let images = pass.wave.microbatches[microbatch]
-    convolution(images: pass.wave.images, input: pass.inputShapes[0], pass.kernels)
-      .backwardWeights(
-        dWeight: gradients[0], x: pass.inputs[0], dy: pass.outputGradient, images: images,
-        scratch: pass.scratch)
-    guard hasBias else { return }
-    BiasGradient.compute(
-      gradients[1], from: pass.outputGradient, pass.outputShape, pass.wave, microbatch: microbatch,
-      kernels: pass.kernels)
-  }
-
-  package func backwardData(_ pass: borrowing BackwardPass) {
-    guard let dx = pass.inputGradients[0] else { return }
-    convolution(images: pass.wave.images, input: pass.inputShapes[0], pass.kernels)
-      .backwardData(
-        dx: dx, dy: pass.outputGradient, weight: pass.parameters[0], wave: pass.wave, prepared: pass.prepared,
-        scratch: pass.scratch)
-  }
-
-  private func convolution(images: Int, input: FeatureShape, _ kernels: InstructionSet) -> Convolution {
+  package func convolutionShape(images: Int, input: FeatureShape) -> ConvolutionShape {
     guard let output = try? extent(of: input) else {
       preconditionFailure("Conv2d was asked to work on \(input), which it refuses")
     }
-    return Convolution(shape(images: images, input: input, output: output), algorithm, kernels)
+    return shape(images: images, input: input, output: output)
   }
 
   private func shape(images: Int, input: FeatureShape, output: FeatureShape) -> ConvolutionShape {

@@ -5,6 +5,9 @@ import Tensors
 package enum ConvolutionChoice: String, Sendable, CaseIterable, Codable {
   /// Each layer and pass by the rule of `Convolution.ranking`.
   case auto
+  /// Each layer and pass by times measured on the kind of CPU of rank 0 (`bench kernels --tune`), by the rule where
+  /// there are none.
+  case tuned
   /// im2row and OpenBLAS.
   case blas
   /// One algorithm for every convolution (linear layers keep theirs); a network with a shape that it
@@ -12,7 +15,12 @@ package enum ConvolutionChoice: String, Sendable, CaseIterable, Codable {
   case direct, winograd2, winograd4, winograd5
 
   /// The algorithm that every convolution must use.
-  fileprivate var forced: String? { self == .auto || self == .blas ? nil : rawValue }
+  fileprivate var forced: String? {
+    switch self {
+    case .auto, .tuned, .blas: nil
+    case .direct, .winograd2, .winograd4, .winograd5: rawValue
+    }
+  }
 }
 
 /// A convolution of a wave, each pass by the algorithm that was chosen for its shape and instruction
@@ -22,16 +30,21 @@ package enum ConvolutionChoice: String, Sendable, CaseIterable, Codable {
 struct Convolution {
   typealias Algorithm = UnsafePointer<cnn_conv_algorithm>
 
-  private static let passes = [CNN_CONV_FORWARD, CNN_CONV_BACKWARD_DATA, CNN_CONV_BACKWARD_WEIGHTS]
+  static let passes = [CNN_CONV_FORWARD, CNN_CONV_BACKWARD_DATA, CNN_CONV_BACKWARD_WEIGHTS]
 
   private let shape: ConvolutionShape
   private let kernels: InstructionSet
   private let choice: ConvolutionChoice
+  private let measured: PassAlgorithms?
 
   /// `shape` with all images of the wave.
-  init(_ shape: ConvolutionShape, _ choice: ConvolutionChoice, _ kernels: InstructionSet) {
+  init(
+    _ shape: ConvolutionShape, _ choice: ConvolutionChoice, measured: PassAlgorithms? = nil,
+    _ kernels: InstructionSet
+  ) {
     self.shape = shape
     self.choice = choice
+    self.measured = measured
     self.kernels = kernels
   }
 
@@ -42,33 +55,33 @@ struct Convolution {
   /// Winograd's tiles of m × m outputs take (m + 2)² products each, so the m that needs fewest wins,
   /// the larger error of F(4) and F(5) (3e-5, 2e-5 of the largest output) being borne where that is a
   /// tenth at least. With fewer than 16 channels on a side transforms cost more than they save.
-  private static func ranking(_ shape: ConvolutionShape) -> [String] {
-    if shape.planar { return ["stem"] }
-    if shape.isDepthwise { return ["depthwise", "direct"] }
-    if shape.groups == 1 && shape.coversInput { return ["dense", "direct"] }
-    if shape.groups == 1 && shape.kh == 1 && shape.kw == 1 { return ["pointwise", "direct"] }
-    guard shape.isWinograd, min(shape.ic, shape.oc) >= 16 else { return ["direct"] }
+  private static func ranking(_ shape: ConvolutionShape) -> (first: String, second: String) {
+    if shape.planar { return ("stem", "direct") }
+    if shape.isDepthwise { return ("depthwise", "direct") }
+    if shape.groups == 1 && shape.coversInput { return ("dense", "direct") }
+    if shape.groups == 1 && shape.kh == 1 && shape.kw == 1 { return ("pointwise", "direct") }
+    guard shape.isWinograd, min(shape.ic, shape.oc) >= 16 else { return ("direct", "direct") }
     func products(_ tile: Int) -> Int {
       ((shape.oh + tile - 1) / tile) * ((shape.ow + tile - 1) / tile) * (tile + 2) * (tile + 2)
     }
-    let plain = 9 * shape.oh * shape.ow
-    var best = (name: "winograd4", products: products(4))
-    for (name, tile) in [("winograd2", 2), ("winograd5", 5)] where 10 * products(tile) < 9 * best.products {
-      best = (name, products(tile))
-    }
-    return 10 * best.products < 9 * plain ? [best.name, "direct"] : ["direct"]
+    var (best, fewest) = ("winograd4", products(4))
+    if 10 * products(2) < 9 * fewest { (best, fewest) = ("winograd2", products(2)) }
+    if 10 * products(5) < 9 * fewest { (best, fewest) = ("winograd5", products(5)) }
+    return 10 * fewest < 9 * 9 * shape.oh * shape.ow ? (best, "direct") : ("direct", "direct")
   }
 
-  /// The algorithm of a pass; nil for BLAS.
+  /// The algorithm of a pass; nil for BLAS. Called for every pass over a layer, so it allocates nothing.
   private func algorithm(_ pass: cnn_conv_pass) -> Algorithm? {
     if choice == .blas { return nil }
+    if let measured, let algorithm = Self.fitting(measured[pass], shape, pass, kernels) { return algorithm }
     if let forced = choice.forced, let algorithm = Self.fitting(forced, shape, pass, kernels) {
       return algorithm
     }
-    for name in Self.ranking(shape) {
-      if let algorithm = Self.fitting(name, shape, pass, kernels) { return algorithm }
-    }
-    preconditionFailure("no algorithm for \(shape)")
+    let (first, second) = Self.ranking(shape)
+    guard
+      let algorithm = Self.fitting(first, shape, pass, kernels) ?? Self.fitting(second, shape, pass, kernels)
+    else { preconditionFailure("no algorithm for \(shape)") }
+    return algorithm
   }
 
   /// The algorithms' names by pass: forward, backward data, backward weights.
@@ -82,7 +95,8 @@ struct Convolution {
   private static func fitting(
     _ name: String, _ shape: ConvolutionShape, _ pass: cnn_conv_pass, _ kernels: InstructionSet
   ) -> Algorithm? {
-    guard let algorithm = cnn_conv_algorithm_named(kernels.kernelTable, name),
+    // Swift's own conversion of a String to a C string would allocate.
+    guard let algorithm = name.withCString({ cnn_conv_algorithm_named(kernels.kernelTable, $0) }),
       withUnsafePointer(to: shape, { algorithm.pointee.fits($0, pass) })
     else { return nil }
     return algorithm
@@ -97,23 +111,43 @@ struct Convolution {
       passes.allSatisfy { fitting(name, blocked, $0, .detected) != nil }
     }
     guard !fits(forced) else { return }
-    let others = ConvolutionChoice.allCases.filter {
-      $0 == .auto || $0 == .blas || fits($0.rawValue)
+    let others = ConvolutionChoice.allCases.filter { $0 != .tuned && ($0.forced == nil || fits($0.rawValue)) }
+    throw cannot(forced, shape, others.map(\.rawValue))
+  }
+
+  /// The same where a pass is said to have been measured with an algorithm that can't do it.
+  static func check(_ shape: ConvolutionShape, _ measured: PassAlgorithms) throws(LayerError) {
+    for pass in passes where measured[pass] != PassAlgorithms.noPass {
+      guard fitting(measured[pass], shape, pass, .detected) == nil else { continue }
+      throw cannot(measured[pass], shape, candidates(shape, pass, .detected))
     }
-    throw LayerError(
-      "\(forced) can't do a convolution of \(shape.ic) to \(shape.oc) channels with kernel "
+  }
+
+  private static func cannot(_ name: String, _ shape: ConvolutionShape, _ others: [String]) -> LayerError {
+    LayerError(
+      "\(name) can't do a convolution of \(shape.ic) to \(shape.oc) channels with kernel "
         + "\(Size2D(shape.kh, shape.kw)), stride \(Size2D(shape.sh, shape.sw)), dilation "
-        + "\(Size2D(shape.dh, shape.dw)) and \(shape.groups) group(s); "
-        + "\(others.map(\.rawValue).joined(separator: ", ")) can")
+        + "\(Size2D(shape.dh, shape.dw)) and \(shape.groups) group(s); \(others.joined(separator: ", ")) can")
+  }
+
+  /// All that can do a pass, but for `ref`, which is there to compare with.
+  static func candidates(
+    _ shape: ConvolutionShape, _ pass: cnn_conv_pass, _ kernels: InstructionSet
+  ) -> [String] {
+    var count = 0
+    guard let table = cnn_conv_algorithms(kernels.kernelTable, &count) else { return [] }
+    return (0..<count).compactMap { table[$0].map { String(cString: $0.pointee.name) } }
+      .filter { $0 != "ref" && fitting($0, shape, pass, kernels) != nil }
   }
 
   /// Whether planar images can be read in both passes that read x.
   static func readsPlanar(_ shape: ConvolutionShape, _ choice: ConvolutionChoice) -> Bool {
-    guard choice == .auto || choice == .direct else { return false }
+    guard choice != .blas, choice.forced == nil || choice == .direct else { return false }
     var planar = shape
     planar.planar = true
     return [CNN_CONV_FORWARD, CNN_CONV_BACKWARD_WEIGHTS].allSatisfy { pass in
-      ranking(planar).contains { fitting($0, planar, pass, .detected) != nil }
+      let (first, second) = ranking(planar)
+      return fitting(first, planar, pass, .detected) != nil || fitting(second, planar, pass, .detected) != nil
     }
   }
 

@@ -1,8 +1,8 @@
 import CKernels
 import Tensors
 
-/// Times one algorithm in one pass of a convolution on random data, and says how far its result is
-/// from that of `ref`, which sums in double.
+/// Times the algorithms of a convolution on random data, and says how far a result is from that of `ref`, which
+/// sums in double.
 package struct ConvolutionBenchmark {
   package struct Figure: Sendable {
     package let pass: String
@@ -13,20 +13,20 @@ package struct ConvolutionBenchmark {
     /// Of a direct convolution, whatever the algorithm spends: two for each multiply-add.
     package let floatingPointOperations: Double
     /// max |result − ref| / max |ref|.
-    package let error: Double
+    package internal(set) var error: Double
 
     package var gigaflops: Double { floatingPointOperations / seconds * 1e-9 }
   }
 
-  private let shape: cnn_conv_shape
+  private let shape: ConvolutionShape
   private let kernels: InstructionSet
   private let x: FloatBuffer
   private let dy: FloatBuffer
   private let weight: FloatBuffer
 
-  package init(_ convolution: ConvolutionCase, images: Int, kernels: InstructionSet) {
-    let shape = convolution.shape(images: images)
+  package init(_ shape: ConvolutionShape, kernels: InstructionSet) {
     self.shape = shape
+    let images = shape.n
     self.kernels = kernels
     x = Self.activations(channels: shape.ic, positions: images * shape.ih * shape.iw, planar: shape.planar, 1)
     dy = Self.activations(channels: shape.oc, positions: images * shape.oh * shape.ow, planar: false, 2)
@@ -45,21 +45,27 @@ package struct ConvolutionBenchmark {
 
   private static let blas = ConvolutionChoice.blas.rawValue
 
-  /// The algorithms that can do this pass.
-  package func algorithms(_ pass: cnn_conv_pass) -> [String] {
-    Self.names(kernels).filter { name in
-      guard let algorithm = cnn_conv_algorithm_named(kernels.kernelTable, name) else { return true }
-      return withUnsafePointer(to: shape) { algorithm.pointee.fits($0, pass) }
-    }
+  /// The passes that anybody asks for.
+  package var passes: [cnn_conv_pass] {
+    Convolution.passes.filter { !(shape.planar && $0 == CNN_CONV_BACKWARD_DATA) }
   }
 
-  /// Calls for about `seconds`, at least three.
-  package func measure(_ name: String, _ pass: cnn_conv_pass, seconds: Double) -> Figure {
-    let (yardstick, _, _) = run("ref", pass, seconds: 0)
+  /// The algorithms that can do this pass, BLAS too.
+  package func algorithms(_ pass: cnn_conv_pass) -> [String] {
+    Convolution.candidates(shape, pass, kernels) + [Self.blas]
+  }
+
+  /// What a pass should give.
+  package func reference(_ pass: cnn_conv_pass) -> [Float] { run("ref", pass, seconds: 0).0 }
+
+  /// Calls for about `seconds`, at least three; without any, once.
+  package func measure(
+    _ name: String, _ pass: cnn_conv_pass, seconds: Double, reference: [Float]
+  ) -> Figure {
     let (result, times, prepareSeconds) = run(name, pass, seconds: seconds)
     var error: Float = 0
     var largest = Float.leastNormalMagnitude
-    for (value, expected) in zip(result, yardstick) {
+    for (value, expected) in zip(result, reference) {
       error = max(error, abs(value - expected))
       largest = max(largest, abs(expected))
     }
@@ -70,8 +76,6 @@ package struct ConvolutionBenchmark {
       prepareSeconds: prepareSeconds, floatingPointOperations: 2 * Double(multiplyAdds),
       error: Double(error) / Double(largest))
   }
-
-  package static let passes = [CNN_CONV_FORWARD, CNN_CONV_BACKWARD_DATA, CNN_CONV_BACKWARD_WEIGHTS]
 
   package static func name(of pass: cnn_conv_pass) -> String {
     switch pass {
@@ -105,9 +109,9 @@ package struct ConvolutionBenchmark {
     }
     let scratch = FloatBuffer(count: algorithm.scratch(&shape, pass))
     let prepared = FloatBuffer(count: algorithm.prepared(&shape, pass))
-    let began = monotonicSeconds()
-    if prepared.count > 0 { algorithm.prepare(&shape, pass, prepared.pointer, weight.pointer) }
-    let prepareSeconds = monotonicSeconds() - began
+    let prepareSeconds = Self.secondsOfSecond {
+      if prepared.count > 0 { algorithm.prepare(&shape, pass, prepared.pointer, weight.pointer) }
+    }
     var ending = cnn_conv_ending()
     let call = { [x, dy, weight] in
       let (to, ready, memory) = (result.pointer, prepared.pointer, scratch.pointer)
@@ -129,9 +133,9 @@ package struct ConvolutionBenchmark {
     let convolution = ConvolutionBLAS(shape, kernels)
     let scratch = FloatBuffer(count: convolution.scratchCount)
     let prepared = FloatBuffer(count: convolution.preparedCount)
-    let began = monotonicSeconds()
-    convolution.prepare(prepared.pointer, weight: weight.pointer)
-    let prepareSeconds = monotonicSeconds() - began
+    let prepareSeconds = Self.secondsOfSecond {
+      convolution.prepare(prepared.pointer, weight: weight.pointer)
+    }
     let call = { [x, dy] in
       let (to, ready, memory) = (result.pointer, prepared.pointer, scratch.pointer)
       switch pass {
@@ -143,6 +147,14 @@ package struct ConvolutionBenchmark {
       }
     }
     return (call, prepareSeconds)
+  }
+
+  /// The first call finds its memory for the first time.
+  private static func secondsOfSecond(_ body: () -> Void) -> Double {
+    body()
+    let began = monotonicSeconds()
+    body()
+    return monotonicSeconds() - began
   }
 
   /// Uniform in [−1, 1), blocked by channels with zeros in the lanes of channels that don't exist.

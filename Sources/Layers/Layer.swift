@@ -122,13 +122,16 @@ package struct ForwardPass {
   package var scratch: UnsafeMutablePointer<Float>
   /// Who knows the other microbatches of the step; nil where no layer of the network asks.
   package var pooling: (any BatchPooling)?
+  /// Whether the wave was here before, and what it left in `saved` still stands: the same is computed again, since
+  /// the output wasn't kept.
+  package var isRepeated: Bool
 
   package init(
     wave: Wave, mode: Mode, kernels: InstructionSet, inputShapes: [FeatureShape], outputShape: FeatureShape,
     inputs: [UnsafePointer<Float>], inputIsPlanar: Bool, output: UnsafeMutablePointer<Float>,
     parameters: [UnsafePointer<Float>], statistics: [UnsafePointer<Float>], prepared: UnsafePointer<Float>,
     saved: UnsafeMutablePointer<Float>, scratch: UnsafeMutablePointer<Float>,
-    pooling: (any BatchPooling)? = nil
+    pooling: (any BatchPooling)? = nil, isRepeated: Bool = false
   ) {
     self.wave = wave
     self.mode = mode
@@ -144,6 +147,7 @@ package struct ForwardPass {
     self.saved = saved
     self.scratch = scratch
     self.pooling = pooling
+    self.isRepeated = isRepeated
   }
 }
 
@@ -194,7 +198,7 @@ package struct BackwardPass {
 /// One operator of a network: hyper-parameters, shape rule, parameters, forward and backward. A layer
 /// holds no activations: those belong to the lane that runs it.
 ///
-/// A lane calls `forward` once a wave, then `batchStatistics` for each microbatch; on the way back
+/// A lane calls `forward` once a wave (and again in backward where its output wasn't kept), then `batchStatistics` for each microbatch; on the way back
 /// `backwardParameters` for each microbatch, since their gradients are leaves of the reduction tree,
 /// then `backwardData` once a wave.
 package protocol Layer: Sendable {

@@ -5,11 +5,13 @@ import Tensors
 ///
 /// It is a convolution whose kernel covers the input, so it can read (C, H, W) as well as the vector
 /// that a Flatten makes of it: the weights lie by (H, W) then C, and nothing is transposed.
-package struct Linear: Layer, Equatable {
+package struct Linear: ConvolvingLayer, Equatable {
   package var outputFeatures: Int
   package var hasBias: Bool
   package var initialisation: WeightInitialisation
+  /// A forced algorithm is meant for convolutions, so it isn't asked of linear layers.
   package var algorithm: ConvolutionChoice
+  package var measured: PassAlgorithms?
   /// Whether it reads images (C, H, W) as the vector of F = C·H·W features that `Flatten` would make.
   package var flattens = false
 
@@ -24,6 +26,7 @@ package struct Linear: Layer, Equatable {
   }
 
   package var kind: String { "Linear" }
+  package var following: Following { .nothing }
 
   package func outputShape(of inputs: [FeatureShape]) throws(LayerError) -> FeatureShape {
     guard flattens || inputs[0].area == 1 else {
@@ -47,68 +50,12 @@ package struct Linear: Layer, Equatable {
     return [weight, ArrayDeclaration("bias", [outputFeatures], .bias, .plain, bias)]
   }
 
-  package func memory(for inputs: [FeatureShape], images: Int, kernels: InstructionSet) -> MemoryNeeds {
-    var needs = MemoryNeeds()
-    let convolution = convolution(images: images, input: inputs[0], kernels)
-    needs.backwardReadsInput = true
-    needs.prepared = convolution.preparedCount
-    needs.preparedForBackward = convolution.preparedCountForBackward
-    needs.scratch = convolution.scratchCount
-    return needs
-  }
-
   package func multiplyAdds(for inputs: [FeatureShape]) -> Int { inputs[0].count * outputFeatures }
 
-  package func algorithms(for inputs: [FeatureShape], kernels: InstructionSet) -> [String] {
-    convolution(images: 1, input: inputs[0], kernels).algorithmNames
-  }
-
-  package func prepare(
-    _ prepared: UnsafeMutablePointer<Float>, parameters: [UnsafePointer<Float>], inputs: [FeatureShape],
-    mode: Mode, kernels: InstructionSet
-  ) {
-    convolution(images: 1, input: inputs[0], kernels).prepare(prepared, weight: parameters[0], mode: mode)
-  }
-
-  package func forward(_ pass: borrowing ForwardPass) {
-    convolution(images: pass.wave.images, input: pass.inputShapes[0], pass.kernels)
-      .forward(
-        y: pass.output, x: pass.inputs[0], weight: pass.parameters[0],
-        ending: cnn_conv_ending(bias: hasBias ? pass.parameters[1] : nil, residual: nil, relu: false),
-        wave: pass.wave, prepared: pass.prepared,
-        scratch: pass.scratch)
-  }
-
-  /// dW = dyᵀ · x, dBias = Σₙ dy.
-  package func backwardParameters(
-    _ pass: borrowing BackwardPass, microbatch: Int, gradients: [UnsafeMutablePointer<Float>]
-  ) {
-    let images = pass.wave.microbatches[microbatch]
-    convolution(images: pass.wave.images, input: pass.inputShapes[0], pass.kernels)
-      .backwardWeights(
-        dWeight: gradients[0], x: pass.inputs[0], dy: pass.outputGradient, images: images,
-        scratch: pass.scratch)
-    guard hasBias else { return }
-    BiasGradient.compute(
-      gradients[1], from: pass.outputGradient, pass.outputShape, pass.wave, microbatch: microbatch,
-      kernels: pass.kernels)
-  }
-
-  /// dx = dy · W.
-  package func backwardData(_ pass: borrowing BackwardPass) {
-    guard let dx = pass.inputGradients[0] else { return }
-    convolution(images: pass.wave.images, input: pass.inputShapes[0], pass.kernels)
-      .backwardData(
-        dx: dx, dy: pass.outputGradient, weight: pass.parameters[0], wave: pass.wave, prepared: pass.prepared,
-        scratch: pass.scratch)
-  }
-
-  private func convolution(images: Int, input: FeatureShape, _ kernels: InstructionSet) -> Convolution {
-    let shape = ConvolutionShape(
+  package func convolutionShape(images: Int, input: FeatureShape) -> ConvolutionShape {
+    ConvolutionShape(
       n: images, ic: input.channels, ih: input.height, iw: input.width, oc: outputFeatures, oh: 1, ow: 1,
       kh: input.height, kw: input.width, sh: 1, sw: 1, ph: 0, pw: 0, dh: 1, dw: 1, groups: 1, first: 0,
       images: images, planar: false)
-    // A forced algorithm is meant for convolutions.
-    return Convolution(shape, algorithm == .blas ? .blas : .auto, kernels)
   }
 }

@@ -8,44 +8,70 @@ struct SharedBlock {
 
 /// When the outputs of nodes are alive, and which share a block.
 struct ForwardLifetimes {
-  /// For each node, the number of its block.
-  private(set) var group: [Int] = []
+  /// For each node, the number of the block that forward fills, and of the one that backward sees: another where
+  /// the node runs again.
+  private(set) var first: [Int] = []
+  private(set) var late: [Int] = []
   private(set) var groups: [SharedBlock] = []
 
-  init(_ network: Network, needs: [MemoryNeeds], mode: Mode) {
-    let nodes = network.nodes
-    let consumers = network.consumers
-    for (index, node) in nodes.enumerated() {
-      var end = consumers[index].max() ?? nodes.count
-      if mode == .training {
-        let backward = { (node: Int) in 2 * nodes.count - node }
-        if needs[index].backwardReadsOutput { end = max(end, backward(index)) }
-        for consumer in consumers[index] where needs[consumer].backwardReadsInput {
-          end = max(end, backward(consumer))
-        }
-        if index == nodes.count - 1 { end = max(end, nodes.count) }
+  /// - Parameter network: with at least one node.
+  init(_ network: Network, needs: [MemoryNeeds], schedule: PlanSchedule) {
+    let ends = network.consumers.enumerated().map { node, consumers in
+      Ends(of: node, consumers: consumers, needs, schedule)
+    }
+    for node in network.nodes.indices {
+      let source = network.inputToOverwrite(of: node, needs).map { (first[$0], ends[$0].first) }
+      first.append(
+        place(network.nodes[node].shape, at: schedule.forward[node], until: ends[node].first, over: source))
+    }
+    late = first
+    for node in schedule.repeated {
+      guard let time = schedule.again[node] else { continue }
+      let source = network.inputToOverwrite(of: node, needs).map { (late[$0], ends[$0].late) }
+      late[node] = place(network.nodes[node].shape, at: time, until: ends[node].late, over: source)
+    }
+  }
+
+  /// When the last reads a node's output: the one of its forward pass, and the one that backward sees.
+  private struct Ends {
+    let first: Int
+    let late: Int
+
+    init(of node: Int, consumers: [Int], _ needs: [MemoryNeeds], _ schedule: PlanSchedule) {
+      let forward = max(schedule.forward[node], consumers.map { schedule.forward[$0] }.max() ?? schedule.loss)
+      var later = consumers.compactMap { schedule.again[$0] }
+      if !schedule.backward.isEmpty {
+        if needs[node].backwardReadsOutput { later.append(schedule.backward[node]) }
+        later += consumers.filter { needs[$0].backwardReadsInput }.map { schedule.backward[$0] }
       }
-      if let shared = Self.inputToOverwrite(of: index, network, needs, consumers, mode) {
-        group.append(group[shared])
-        let old = groups[group[shared]].lifetime
-        groups[group[shared]].lifetime = old.lowerBound...max(old.upperBound, end)
+      let last = later.max() ?? 0
+      if let again = schedule.again[node] {
+        (first, late) = (forward, max(again, last))
       } else {
-        group.append(groups.count)
-        groups.append(SharedBlock(perImage: node.shape.blockedCount, lifetime: index...max(index, end)))
+        (first, late) = (max(forward, last), max(forward, last))
       }
     }
   }
 
-  /// The node whose output this node may overwrite: its only reader, and nobody looks at it again.
-  private static func inputToOverwrite(
-    of index: Int, _ network: Network, _ needs: [MemoryNeeds], _ consumers: [[Int]], _ mode: Mode
-  ) -> Int? {
-    guard needs[index].worksInPlace, case .node(let source)? = network.nodes[index].inputs.first,
-      consumers[source].count == 1, network.nodes[source].shape == network.nodes[index].shape
-    else { return nil }
-    if mode == .training && (needs[index].backwardReadsInput || needs[source].backwardReadsOutput) {
-      return nil
+  /// The block of an output that is written at a time: that of the input, where nobody looks at it again.
+  private mutating func place(
+    _ shape: FeatureShape, at time: Int, until end: Int, over source: (block: Int, end: Int)?
+  ) -> Int {
+    if let source, source.end == time {
+      groups[source.block].lifetime = groups[source.block].lifetime.lowerBound...end
+      return source.block
     }
+    groups.append(SharedBlock(perImage: shape.blockedCount, lifetime: time...end))
+    return groups.count - 1
+  }
+}
+
+extension Network {
+  /// The node whose output a node could overwrite, being its only reader.
+  fileprivate func inputToOverwrite(of index: Int, _ needs: [MemoryNeeds]) -> Int? {
+    guard needs[index].worksInPlace, case .node(let source)? = nodes[index].inputs.first,
+      consumers[source].count == 1, nodes[source].shape == nodes[index].shape
+    else { return nil }
     return source
   }
 }
@@ -56,12 +82,11 @@ struct ImageLifetimes {
   private(set) var planar: ClosedRange<Int>?
   private(set) var blocked: ClosedRange<Int>?
 
-  init(_ network: Network, needs: [MemoryNeeds], mode: Mode) {
-    let nodes = network.nodes
-    for (index, node) in nodes.enumerated() {
+  init(_ network: Network, needs: [MemoryNeeds], schedule: PlanSchedule) {
+    for (index, node) in network.nodes.enumerated() {
       for position in node.inputs.indices where node.inputs[position] == .image {
-        let reads = mode == .training && needs[index].backwardReadsInput
-        let end = reads ? 2 * nodes.count - index : index
+        var end = schedule.again[index] ?? schedule.forward[index]
+        if !schedule.backward.isEmpty, needs[index].backwardReadsInput { end = schedule.backward[index] }
         if network.readsPlanarImages(node, position: position) {
           planar = 0...max(end, planar?.upperBound ?? 0)
         } else {
@@ -87,16 +112,17 @@ struct BackwardLifetimes {
   private(set) var groups: [SharedBlock] = []
   private(set) var edges: [[Edge]]
 
-  init(_ network: Network, needs: [MemoryNeeds]) {
+  init(_ network: Network, needs: [MemoryNeeds], schedule: PlanSchedule) {
     let nodes = network.nodes
     let consumers = network.consumers
-    let time = { (node: Int) in 2 * nodes.count - node }
+    let time = schedule.backward
     group = Array(repeating: -1, count: nodes.count)
     edges = Array(repeating: [], count: nodes.count)
     var begun = Array(repeating: false, count: nodes.count)
     if let last = nodes.indices.last {
       group[last] = 0
-      groups.append(SharedBlock(perImage: nodes[last].shape.blockedCount, lifetime: nodes.count...time(last)))
+      groups.append(
+        SharedBlock(perImage: nodes[last].shape.blockedCount, lifetime: schedule.loss...time[last]))
       begun[last] = true
     }
     for index in nodes.indices.reversed() {
@@ -106,7 +132,7 @@ struct BackwardLifetimes {
           continue
         }
         if begun[source] {
-          edges[index].append(.added(perImage: nodes[source].shape.blockedCount, time: time(index)))
+          edges[index].append(.added(perImage: nodes[source].shape.blockedCount, time: time[index]))
           continue
         }
         begun[source] = true
@@ -115,11 +141,12 @@ struct BackwardLifetimes {
           && nodes[source].shape == nodes[index].shape
         {
           group[source] = group[index]
-          groups[group[index]].lifetime = groups[group[index]].lifetime.lowerBound...time(source)
+          groups[group[index]].lifetime = groups[group[index]].lifetime.lowerBound...time[source]
         } else {
           group[source] = groups.count
           groups.append(
-            SharedBlock(perImage: nodes[source].shape.blockedCount, lifetime: time(index)...time(source)))
+            SharedBlock(
+              perImage: nodes[source].shape.blockedCount, lifetime: time[index]...time[source]))
         }
       }
     }

@@ -32,19 +32,33 @@ package final class PreparedWeights: @unchecked Sendable {
     self.values = values
     self.mode = mode
     self.kernels = kernels
-    var (end, offsets, counts) = (0, [Int](), [Int]())
-    for node in network.nodes {
-      let needs = node.layer.memory(for: node.inputShapes, images: 1, kernels: kernels)
-      let count = mode == .training ? needs.prepared : needs.prepared - needs.preparedForBackward
+    counts = Self.counts(for: network, mode: mode, kernels: kernels)
+    var offsets: [Int] = []
+    var end = 0
+    for count in counts {
       offsets.append(end)
-      counts.append(count)
-      end += (count + 15) / 16 * 16
+      end += Self.room(for: count)
     }
-    (self.offsets, self.counts) = (offsets, counts)
+    self.offsets = offsets
     memory = FloatBuffer(count: end)
     states = .allocate(capacity: counts.count)
     for index in counts.indices { (states + index).initialize(to: Atomic(State.made)) }
   }
+
+  /// Floats in all for a network's weights.
+  package static func count(for network: Network, mode: Mode, kernels: InstructionSet) -> Int {
+    counts(for: network, mode: mode, kernels: kernels).reduce(0) { $0 + room(for: $1) }
+  }
+
+  private static func counts(for network: Network, mode: Mode, kernels: InstructionSet) -> [Int] {
+    network.nodes.map { node in
+      let needs = node.layer.memory(for: node.inputShapes, images: 1, kernels: kernels)
+      return mode == .training ? needs.prepared : needs.prepared - needs.preparedForBackward
+    }
+  }
+
+  /// A node's part begins on a 64-byte border.
+  private static func room(for count: Int) -> Int { (count + 15) / 16 * 16 }
 
   deinit {
     states.deinitialize(count: counts.count)

@@ -25,6 +25,8 @@ package final class WaveInFlight {
   private let shared: [FloatBuffer]
   private let prepared: PreparedWeights
   private var forwardPasses: [ForwardPass] = []
+  /// Of `plan.repeated`.
+  private var repeatedPasses: [ForwardPass] = []
   private var backwardPasses: [BackwardPass] = []
   private let add: @convention(c) (UnsafeMutablePointer<Float>?, UnsafePointer<Float>?, Int) -> Void
 
@@ -52,22 +54,28 @@ package final class WaveInFlight {
     add = cnn_reduction_kernels_for(plan.kernels.kernelTable).pointee.add
     let nothing = Wave(microbatches: [0..<0], places: [BatchPlace(seed: 0, epoch: 0, firstPosition: 0)])
     let nowhere = UnsafePointer(arena.pointer)
-    for (index, node) in plan.network.nodes.enumerated() {
-      let inputs = node.inputs.map { source -> UnsafePointer<Float> in
+    func sources(of node: Network.Node, _ outputs: [Int]) -> [UnsafePointer<Float>] {
+      node.inputs.map { source in
         guard case .node(let source) = source else { return nowhere }
-        return UnsafePointer(arena.pointer + plan.outputs[source])
+        return UnsafePointer(arena.pointer + outputs[source])
       }
-      let inputIsPlanar = plan.network.readsPlanarImages(node, position: 0)
-      let parameters = node.parameters.map { UnsafePointer(values.pointer + $0.offset) }
-      forwardPasses.append(
-        ForwardPass(
-          wave: nothing, mode: plan.mode, kernels: plan.kernels, inputShapes: node.inputShapes,
-          outputShape: node.shape, inputs: inputs, inputIsPlanar: inputIsPlanar,
-          output: arena.pointer + plan.outputs[index], parameters: parameters,
-          statistics: node.statistics.map { UnsafePointer(values.pointer + $0.offset) },
-          prepared: prepared.pointer(of: index), saved: arena.pointer + plan.saved[index],
-          scratch: scratch.pointer))
-      guard plan.mode == .training else { continue }
+    }
+    func forwardPass(_ index: Int, _ outputs: [Int], isRepeated: Bool) -> ForwardPass {
+      let node = plan.network.nodes[index]
+      return ForwardPass(
+        wave: nothing, mode: plan.mode, kernels: plan.kernels, inputShapes: node.inputShapes,
+        outputShape: node.shape, inputs: sources(of: node, outputs),
+        inputIsPlanar: plan.network.readsPlanarImages(node, position: 0),
+        output: arena.pointer + outputs[index],
+        parameters: node.parameters.map { UnsafePointer(values.pointer + $0.offset) },
+        statistics: node.statistics.map { UnsafePointer(values.pointer + $0.offset) },
+        prepared: prepared.pointer(of: index), saved: arena.pointer + plan.saved[index],
+        scratch: scratch.pointer, isRepeated: isRepeated)
+    }
+    forwardPasses = plan.network.nodes.indices.map { forwardPass($0, plan.outputs, isRepeated: false) }
+    repeatedPasses = plan.repeated.map { forwardPass($0, plan.lateOutputs, isRepeated: true) }
+    guard plan.mode == .training else { return }
+    for (index, node) in plan.network.nodes.enumerated() {
       let targets = plan.gradientTargets[index].map { target -> UnsafeMutablePointer<Float>? in
         switch target {
         case .none: nil
@@ -77,9 +85,9 @@ package final class WaveInFlight {
       backwardPasses.append(
         BackwardPass(
           wave: nothing, kernels: plan.kernels, inputShapes: node.inputShapes, outputShape: node.shape,
-          inputs: inputs, inputIsPlanar: inputIsPlanar,
-          output: UnsafePointer(arena.pointer + plan.outputs[index]), parameters: parameters,
-          prepared: prepared.pointer(of: index),
+          inputs: sources(of: node, plan.lateOutputs), inputIsPlanar: forwardPasses[index].inputIsPlanar,
+          output: UnsafePointer(arena.pointer + plan.lateOutputs[index]),
+          parameters: forwardPasses[index].parameters, prepared: prepared.pointer(of: index),
           outputGradient: UnsafePointer(arena.pointer + plan.gradients[index]), inputGradients: targets,
           saved: arena.pointer + plan.saved[index], scratch: scratch.pointer))
     }
@@ -94,13 +102,20 @@ package final class WaveInFlight {
     precondition(images <= plan.images, "a wave expects at most \(plan.images) images, got \(images)")
     let planar = gather(count: count, microbatch)
     block(planar)
+    for index in forwardPasses.indices { forwardPasses[index].wave.fill(count, microbatch) }
+    for index in repeatedPasses.indices { repeatedPasses[index].wave.fill(count, microbatch) }
+    for index in backwardPasses.indices { backwardPasses[index].wave.fill(count, microbatch) }
     for (index, node) in plan.network.nodes.enumerated() {
-      forwardPasses[index].wave.fill(count, microbatch)
-      if plan.mode == .training { backwardPasses[index].wave.fill(count, microbatch) }
       for position in node.inputs.indices where node.inputs[position] == .image {
         guard let pointer = pointer(for: node, position, planar) else { continue }
         forwardPasses[index].inputs[position] = pointer
         if plan.mode == .training { backwardPasses[index].inputs[position] = pointer }
+      }
+    }
+    for (number, index) in plan.repeated.enumerated() {
+      let node = plan.network.nodes[index]
+      for position in node.inputs.indices where node.inputs[position] == .image {
+        repeatedPasses[number].inputs[position] = forwardPasses[index].inputs[position]
       }
     }
   }
@@ -141,6 +156,11 @@ package final class WaveInFlight {
 
   /// Forward of one node.
   package func forward(node: Int) { plan.network.nodes[node].layer.forward(forwardPasses[node]) }
+
+  /// Forward once more of `plan.repeated[number]`, in backward.
+  package func forwardAgain(_ number: Int) {
+    plan.network.nodes[plan.repeated[number]].layer.forward(repeatedPasses[number])
+  }
 
   /// After its forward in training: the statistics of one microbatch that a node gives. Overwrites.
   package func batchStatistics(node: Int, microbatch: Int, into statistics: [UnsafeMutablePointer<Float>]) {

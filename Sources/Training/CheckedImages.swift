@@ -77,14 +77,7 @@ struct CheckedImages {
     return (whole, dataset, false)
   }
 
-  /// `$XDG_CACHE_HOME/cnn-dist/check-KEY.json`, by default under `~/.cache`.
-  private static func recordPath(_ key: String) -> String {
-    let environment = ProcessInfo.processInfo.environment
-    let base = environment["XDG_CACHE_HOME"] ?? (environment["HOME"] ?? "/tmp") + "/.cache"
-    let directory = "\(base)/cnn-dist"
-    try? DirectoryTree.create(directory)
-    return "\(directory)/check-\(key).json"
-  }
+  private static func recordPath(_ key: String) -> String { UserCache.path("check-\(key).json") }
 }
 
 extension RunConfig {

@@ -62,15 +62,17 @@ package struct InferenceBenchmark: Sendable {
   /// Three batches to warm up, then batches for about `seconds`; the median counts. Collective.
   package func run(_ communicator: Communicator, seconds: Double) throws -> Report {
     let placement = try Placement.establish(communicator, lanes: lanes == 0 ? nil : lanes)
-    let network = try communicator.together {
-      try ModelZoo.network(model, input: input, options: .init(classes: classes)).computing(by: convolution)
-    }
+    let network = try Network.toMeasure(
+      model, input: input, classes: classes, by: convolution, images: batch, kernels: kernels, communicator)
     let team = ThreadTeam(count: placement.own.lanes)
     let pinning = LanePinning(placement)
     pinning.bind(team)
     defer { pinning.release() }
     let folded = FoldedNetwork(network)
     let parts = EpochOrder.microbatches(of: 0..<batch, size: (batch + team.count - 1) / team.count)
+    try Inference.requireMemory(
+      for: folded.network, images: parts.map(\.count).max() ?? batch, lanes: placement.lanes, communicator,
+      kernels: kernels)
     let inference = Inference(
       folded.network, values: folded.values(from: network.initialValues(seed: 0)),
       images: parts.map(\.count).max() ?? batch, team: team, kernels: kernels)

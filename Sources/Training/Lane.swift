@@ -223,6 +223,10 @@ final class Lane: @unchecked Sendable {
     isLast: Bool
   ) {
     for index in network.nodes.indices.reversed() {
+      for number in inFlight.plan.repeats[index] {
+        exchange.poll()
+        timed(inFlight.plan.repeated[number], .again) { inFlight.forwardAgain(number) }
+      }
       exchange.poll()
       if !network.nodes[index].parameters.isEmpty {
         timed(index, .parameters) {

@@ -4,8 +4,8 @@ import Tensors
 /// What a lane's operators took, summed over the steps since `clear`. Belongs to one lane.
 package final class OperatorTimes: @unchecked Sendable {
   package enum Pass: Int, CaseIterable, Sendable {
-    /// The batch statistics of the forward pass count as `statistics`.
-    case forward, statistics, parameters, data
+    /// The batch statistics of the forward pass count as `statistics`, forward on the way back as `again`.
+    case forward, statistics, again, parameters, data
   }
 
   private var seconds: [[Double]]
@@ -28,7 +28,9 @@ package final class OperatorTimes: @unchecked Sendable {
   /// where there are products to count; algorithms.
   package func table(of network: Network, steps: Int, images: Int, kernels: InstructionSet) -> String {
     func milliseconds(_ seconds: Double) -> String { "\((seconds / Double(steps) * 1e5).rounded() / 100)" }
-    var rows = [["operator", "kind", "forward", "statistics", "weights", "data", "GFLOP/s", "algorithms"]]
+    var rows = [
+      ["operator", "kind", "forward", "statistics", "again", "weights", "data", "GFLOP/s", "algorithms"]
+    ]
     var totals = Self.nothing
     for (index, node) in network.nodes.enumerated() {
       let times = seconds[index]

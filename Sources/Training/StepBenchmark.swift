@@ -13,6 +13,7 @@ package struct StepBenchmark: Sendable {
   package let batch: Int
   package let microbatch: Int
   package let wave: Int
+  package let checkpointing: ActivationCheckpointing
   package let lanes: Int
   package let optimizer: OptimizerConfig
   package let convolution: ConvolutionChoice
@@ -21,8 +22,9 @@ package struct StepBenchmark: Sendable {
   package let operators: Bool
 
   package init(
-    model: String, input: FeatureShape, classes: Int, batch: Int, microbatch: Int, wave: Int, lanes: Int,
-    optimizer: OptimizerConfig, convolution: ConvolutionChoice, kernels: InstructionSet,
+    model: String, input: FeatureShape, classes: Int, batch: Int, microbatch: Int, wave: Int,
+    checkpointing: ActivationCheckpointing = .none, lanes: Int, optimizer: OptimizerConfig,
+    convolution: ConvolutionChoice, kernels: InstructionSet,
     operators: Bool = false
   ) {
     self.model = model
@@ -31,6 +33,7 @@ package struct StepBenchmark: Sendable {
     self.batch = batch
     self.microbatch = microbatch
     self.wave = wave
+    self.checkpointing = checkpointing
     self.lanes = lanes
     self.optimizer = optimizer
     self.convolution = convolution
@@ -88,13 +91,14 @@ package struct StepBenchmark: Sendable {
     let local: [LoadedMicrobatch]
 
     func step(_ communicator: Communicator, mode: ReductionMode = .tree) throws -> TrainingStep {
-      try TrainingStep(
-        network, initial: network.initialValues(seed: 0),
-        settings: TrainingStep.Settings(
-          layout: layout, microbatchCounts: [sizes.count], microbatch: sizes.max() ?? benchmark.microbatch,
-          wave: benchmark.wave, loss: SoftmaxCrossEntropy(classes: benchmark.classes),
-          optimizer: benchmark.optimizer, kernels: benchmark.kernels, timesOperators: benchmark.operators),
-        communicator: communicator, team: team, mode: mode)
+      var settings = TrainingStep.Settings(
+        layout: layout, microbatchCounts: [sizes.count], microbatch: sizes.max() ?? benchmark.microbatch,
+        wave: benchmark.wave, loss: SoftmaxCrossEntropy(classes: benchmark.classes),
+        optimizer: benchmark.optimizer, kernels: benchmark.kernels, timesOperators: benchmark.operators)
+      settings.checkpointing = benchmark.checkpointing
+      return try TrainingStep(
+        network, initial: network.initialValues(seed: 0), settings: settings, communicator: communicator,
+        team: team, mode: mode)
     }
 
     func batch(number: Int) -> StepBatch {
@@ -109,10 +113,10 @@ package struct StepBenchmark: Sendable {
     let placement = try Placement.establish(communicator, lanes: lanes == 0 ? nil : lanes)
     let sizes = EpochOrder(count: batch, batch: batch, microbatch: microbatch).microbatches(ofStep: 0)
       .map(\.count)
-    let network = try communicator.together {
-      try ModelZoo.network(model, input: input, options: .init(classes: classes)).computing(by: convolution)
-        .fused()
-    }
+    let network = try Network.toMeasure(
+      model, input: input, classes: classes, by: convolution, images: microbatch, kernels: kernels,
+      communicator
+    ).fused()
     let team = ThreadTeam(count: placement.own.lanes)
     let pinning = LanePinning(placement)
     pinning.bind(team)

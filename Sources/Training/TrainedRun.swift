@@ -46,6 +46,9 @@ package struct TrainedRun {
     try communicator.broadcastFloats(values, count: network.layout.extent)
     place = try Workplace(config, communicator: communicator)
     let folded = FoldedNetwork(network)
+    try Inference.requireMemory(
+      for: folded.network, images: config.training.microbatch, lanes: place.placement.lanes, communicator,
+      kernels: place.kernels)
     inference = Inference(
       folded.network, values: folded.values(from: values), images: config.training.microbatch,
       team: place.team, kernels: place.kernels)

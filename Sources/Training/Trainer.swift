@@ -224,7 +224,7 @@ extension Trainer {
           instructionSet: job.place.binding.entries[1].value, blasKernel: GEMM.kernelName, memory: memory)))
     for line in job.step.exchangeNotices { tell(.notice(line)) }
     for warning in job.place.placement.warnings + idleWarnings { tell(.warning(warning)) }
-    for notice in dataNotices + rateNotices { tell(.notice(notice)) }
+    for notice in job.notices + dataNotices + rateNotices { tell(.notice(notice)) }
     for bad in data.leftOut { tell(.warning("left out \(bad.error)")) }
   }
 

@@ -46,6 +46,8 @@ package struct TrainingJob {
   package let directory: RunDirectory?
   /// Where a trace is wanted.
   let trace: TraceFile?
+  /// What was decided on the way.
+  let notices: [String]
 
   /// Rank 0 reads configuration and data index and hands them out; all ranks agree on their binding,
   /// check the files and build the network. Collective. Throws on the rank that sees what is wrong.
@@ -56,7 +58,8 @@ package struct TrainingJob {
     let (given, directory) = try open(options, communicator: communicator)
     let place = try Workplace(given, communicator: communicator)
     let data = try RunData(given, communicator: communicator, threads: place.loaders)
-    let config = data.completing(given)
+    let (config, notice) = try data.completing(given)
+      .choosingAlgorithms(classes: data.dataset.classes.count, kernels: place.kernels, communicator)
 
     let (order, network, loss, initial) = try communicator.together { try model(config, data: data.dataset) }
     try StartAgreement.require(config, data: data, layout: network.layout, communicator: communicator)
@@ -68,6 +71,7 @@ package struct TrainingJob {
       averageDecay: config.ema.decay, reduce: config.reduce, seed: UInt64(config.seed),
       kernels: place.kernels)
     settings.checks = config.checks
+    settings.checkpointing = config.training.activationCheckpointing
     if trace != nil { settings.traceCapacity = Timeline.traceCapacity }
     let step = try TrainingStep(
       network, initial: initial, settings: settings, communicator: communicator, team: place.team, mode: mode)
@@ -80,8 +84,8 @@ package struct TrainingJob {
       pinning: place.pinning)
     return TrainingJob(
       communicator: communicator, config: config, place: place, data: data, network: network, order: order,
-      loss: loss, step: step, evaluator: evaluator, directory: directory,
-      trace: trace)
+      loss: loss, step: step, evaluator: evaluator, directory: directory, trace: trace,
+      notices: [notice].compactMap(\.self))
   }
 
   /// What follows from configuration and data index alone.

@@ -15,6 +15,8 @@ package final class TrainingStep: @unchecked Sendable {
     package var microbatch: Int
     /// Microbatches in flight in a lane; 0 for all of its step.
     package var wave: Int
+    /// What lanes keep of a forward pass.
+    package var checkpointing = ActivationCheckpointing.none
     package var loss: SoftmaxCrossEntropy
     package var optimizer: OptimizerConfig
     /// How much of a moving average of the values a step keeps; 0 for no average.
@@ -29,6 +31,8 @@ package final class TrainingStep: @unchecked Sendable {
     package var checks = ChecksConfig(memory: false, recomputeEvery: 0)
     /// Whether lanes measure what their operators take.
     package var timesOperators: Bool
+    /// What this rank may still allocate.
+    package var memoryLimits = MemoryLimit.current()
 
     package init(
       layout: JobLayout, microbatchCounts: [Int], microbatch: Int, wave: Int, loss: SoftmaxCrossEntropy,
@@ -83,9 +87,9 @@ package final class TrainingStep: @unchecked Sendable {
     self.settings = settings
     self.communicator = communicator
     self.team = team
-    let needs = settings.microbatchCounts
-      .map { StepDivision.needs(microbatches: $0, layout: settings.layout, wave: settings.wave) }
-    let partials = needs.map(\.partials).max() ?? 0
+    try settings.requireMemory(for: network, communicator)
+    let needs = settings.needs(ofRank: settings.layout.rank)
+    let partials = needs.partials
     let counts = Set(settings.microbatchCounts).sorted()
     let divisions = counts.map {
       StepDivision(microbatches: $0, layout: settings.layout, wave: settings.wave, partials: partials)
@@ -112,13 +116,7 @@ package final class TrainingStep: @unchecked Sendable {
     let prepared = PreparedWeights(
       network, values: reducer.values, mode: .training, kernels: settings.kernels)
     self.prepared = prepared
-    let wave = needs.map(\.wave).max() ?? 0
-    let plan =
-      wave == 0
-      ? nil
-      : Plan(
-        network, images: wave * settings.microbatch, microbatches: wave, mode: .training,
-        kernels: settings.kernels)
+    let plan = settings.plan(network, wave: needs.wave)
     let meeting = network.meeting(communicator, microbatches: counts.last ?? 0)
     precondition(
       meeting == nil || settings.wave == 0 || settings.wave >= counts.last ?? 0,
@@ -132,7 +130,7 @@ package final class TrainingStep: @unchecked Sendable {
       Lane(
         network: network, plan: plan, values: reducer.values, prepared: prepared,
         partials: Array(reducer.partials[(lane * partials)..<((lane + 1) * partials)]),
-        stackDepth: needs.map(\.stack).max() ?? 0, loss: settings.loss, kernels: settings.kernels,
+        stackDepth: needs.stack, loss: settings.loss, kernels: settings.kernels,
         timed: settings.timesOperators, track: timeline.lanes[lane],
         pooling: meeting.map {
           LanePooling($0, reducer: reducer, lane: lane, track: timeline.lanes[lane])

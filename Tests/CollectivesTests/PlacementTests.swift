@@ -258,4 +258,26 @@ import Testing
     ]) { #expect(CPUQuota.current(root: $0) == nil) }
     try withRoot([:]) { #expect(CPUQuota.current(root: $0) == nil) }
   }
+
+  @Test func memoryIsWhatTheNodeHasAndWhatGroupsLeave() throws {
+    let node = "MemTotal:       24000000 kB\nMemAvailable:    2000 kB\n"
+    try withRoot([
+      "proc/meminfo": node, "proc/self/cgroup": "0::/job/task\n",
+      "sys/fs/cgroup/job/memory.max": "1000000\n", "sys/fs/cgroup/job/memory.current": "700000\n",
+      "sys/fs/cgroup/job/memory.stat": "anon 400000\ninactive_file 300000\n",
+      "sys/fs/cgroup/job/task/memory.max": "max\n",
+    ]) {
+      #expect(
+        MemoryLimit.current(root: $0) == [
+          MemoryLimit(bytes: 2_048_000), MemoryLimit(bytes: 600_000, group: "/job"),
+        ])
+    }
+    try withRoot([
+      "proc/self/cgroup": "4:memory:/a\n3:cpu,cpuacct:/a\n",
+      "sys/fs/cgroup/memory/a/memory.limit_in_bytes": "5000\n",
+      "sys/fs/cgroup/memory/a/memory.usage_in_bytes": "6000\n",
+      "sys/fs/cgroup/memory/memory.limit_in_bytes": "9223372036854771712\n",
+    ]) { #expect(MemoryLimit.current(root: $0) == [MemoryLimit(bytes: 0, group: "/a")]) }
+    try withRoot([:]) { #expect(MemoryLimit.current(root: $0) == []) }
+  }
 }

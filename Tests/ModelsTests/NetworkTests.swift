@@ -96,7 +96,7 @@ struct NetworkTests {
       error?.description
         == "conv1: winograd4 can't do a convolution of 3 to 64 channels with kernel (7, 7), stride (2, 2), "
         + "dilation (1, 1) and 1 group(s); auto, blas, direct can")
-    for choice in ConvolutionChoice.allCases.prefix(3) {
+    for choice in [ConvolutionChoice.auto, .blas, .direct] {
       let chosen = try network.computing(by: choice)
       #expect(chosen.nodes.allSatisfy { ($0.layer as? Conv2d)?.algorithm ?? choice == choice }, "\(choice)")
     }

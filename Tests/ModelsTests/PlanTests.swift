@@ -87,11 +87,13 @@ private struct Run {
   }
 
   func callAsFunction(
-    mode: Mode, room: Int? = nil, kernels: InstructionSet = .detected
+    mode: Mode, room: Int? = nil, segments: ActivationCheckpointing = .none,
+    kernels: InstructionSet = .detected
   ) -> Result {
     let images = microbatches.reduce(0, +)
     let plan = Plan(
-      network, images: room ?? images, microbatches: room ?? microbatches.count, mode: mode, kernels: kernels)
+      network, images: room ?? images, microbatches: room ?? microbatches.count, mode: mode,
+      checkpointing: segments, kernels: kernels)
     let prepared = PreparedWeights(network, values: values, mode: .training, kernels: kernels)
     for part in 0..<3 { prepared.prepare(part: part, of: 3) }
     let pass = WaveInFlight(plan, values: values, prepared: prepared)
@@ -121,6 +123,7 @@ private struct Run {
     pass.logitsGradient.update(repeating: 0, count: images * network.output.blockedCount)
     for (place, weight) in zip(places, weights) { pass.logitsGradient[place] = weight }
     for (index, node) in network.nodes.enumerated().reversed() {
+      for number in plan.repeats[index] { pass.forwardAgain(number) }
       if !node.parameters.isEmpty {
         for (number, flat) in flat.enumerated() {
           pass.backwardParameters(
@@ -233,5 +236,37 @@ struct PlanTests {
     let training = Plan(network, images: 16, mode: .training, kernels: .detected)
     let inference = Plan(network, images: 16, mode: .inference, kernels: .detected)
     #expect(inference.arenaCount * 3 < training.arenaCount)
+  }
+
+  /// What is computed again is what was computed before, with arrays in other places.
+  @Test func checkpointingGivesTheSameBits() throws {
+    let input = FeatureShape(channels: 3, height: 16, width: 16)
+    var networks = [try branchingNetwork().fused(), try winogradNetwork().fused()]
+    for model in ["resnet18", "resnet18_small", "seed_cnn", "lenet5"] {
+      networks.append(try ModelZoo.network(model, input: input, options: .init(classes: 5)).fused())
+      networks.append(try ModelZoo.network(model, input: input, options: .init(classes: 5)))
+    }
+    var repeated = 0
+    for network in networks {
+      let run = Run(network, microbatches: [2, 3])
+      #expect(run(mode: .training, segments: .blocks) == run(mode: .training), "\(network.nodes[0].name)")
+      repeated +=
+        Plan(network, images: 5, microbatches: 2, mode: .training, checkpointing: .blocks, kernels: .detected)
+        .repeated.count
+    }
+    #expect(repeated > 100)
+  }
+
+  @Test(arguments: ["resnet18", "resnet18_small"]) func checkpointingHalvesTheArena(model: String) throws {
+    let network = try ModelZoo.network(
+      model, input: FeatureShape(channels: 3, height: 64, width: 64), options: .init(classes: 8)
+    ).fused()
+    func floats(_ checkpointing: ActivationCheckpointing) -> Int {
+      Plan(
+        network, images: 64, microbatches: 4, mode: .training, checkpointing: checkpointing,
+        kernels: .detected
+      ).arenaCount
+    }
+    #expect(Double(floats(.blocks)) < 0.55 * Double(floats(.none)))
   }
 }

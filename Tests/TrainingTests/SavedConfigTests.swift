@@ -67,6 +67,49 @@ import Training
     }
   }
 
+  /// A measured choice is what the run began with, whatever is measured later.
+  @Test func measuredAlgorithmsAreKept() throws {
+    try withScratchDirectory { directory in
+      let run = directory + "/run"
+      let by = [
+        "conv1 stem none stem", "conv2 direct direct direct", "fc1 dense dense dense",
+        "fc2 direct direct dense",
+        "fc3 dense dense dense",
+      ]
+      _ = try Trainer(
+        try job(
+          run,
+          ["engine.convolution=tuned", "engine.algorithms=[\(by.map { "'\($0)'" }.joined(separator: ","))]"]),
+        sinks: []
+      ).run(resume: false)
+      let saved = try ConfigLoader.load(file: run + "/config.yaml").config
+      #expect(saved.engine.convolution == .tuned && saved.engine.algorithms.map(\.description) == by)
+      let resumed = try job(run, ["training.epochs=2"], resume: true)
+      #expect(resumed.config.engine == saved.engine)
+      let layer = try #require(resumed.network.nodes.last { $0.layer is Linear }?.layer as? Linear)
+      #expect(layer.measured?.description == "dense dense dense")
+      #expect {
+        _ = try job(
+          directory + "/a",
+          ["engine.convolution=tuned", "engine.algorithms=['conv2 winograd4 direct direct']"])
+      } throws: {
+        "\($0)".hasPrefix("conv2: winograd4 can't do a convolution of 6 to 16 channels with kernel (5, 5)")
+          && "\($0)".hasSuffix("direct can")
+      }
+      #expect {
+        _ = try job(
+          directory + "/b", ["engine.convolution=tuned", "engine.algorithms=['conv9 direct direct direct']"])
+      } throws: {
+        "\($0)" == "engine.algorithms names conv9, which is no convolution or linear layer"
+      }
+      #expect {
+        _ = try job(directory + "/c", ["engine.algorithms=[direct]"])
+      } throws: {
+        "\($0)".contains("engine.algorithms[0] expects a layer and its algorithms")
+      }
+    }
+  }
+
   @Test func pathsAreAbsolute() throws {
     try withScratchDirectory { directory in
       let here = FileManager.default.currentDirectoryPath

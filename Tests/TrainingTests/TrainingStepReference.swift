@@ -56,16 +56,23 @@ struct StepCase {
   }
 
   /// Plain gradient descent, so that the weights show the gradient.
-  func step(lanes: Int = 1, wave: Int = 0, counts: [Int] = []) throws -> TrainingStep {
+  func settings(lanes: Int = 1, wave: Int = 0, counts: [Int] = []) -> TrainingStep.Settings {
     var optimizer = OptimizerConfig()
     (optimizer.name, optimizer.momentum, optimizer.weightDecay) = (.sgd, 0, 0)
-    return try TrainingStep(
-      network, initial: initial,
-      settings: TrainingStep.Settings(
-        layout: .alone(lanes: lanes), microbatchCounts: counts + [local.count],
-        microbatch: local.map(\.images).max() ?? 1, wave: wave, loss: loss, optimizer: optimizer,
-        kernels: .detected),
-      communicator: try Communicator.start(environment: [:]), team: ThreadTeam(count: lanes))
+    return TrainingStep.Settings(
+      layout: .alone(lanes: lanes), microbatchCounts: counts + [local.count],
+      microbatch: local.map(\.images).max() ?? 1, wave: wave, loss: loss, optimizer: optimizer,
+      kernels: .detected)
+  }
+
+  func step(lanes: Int = 1, wave: Int = 0, counts: [Int] = []) throws -> TrainingStep {
+    try step(settings(lanes: lanes, wave: wave, counts: counts))
+  }
+
+  func step(_ settings: TrainingStep.Settings) throws -> TrainingStep {
+    try TrainingStep(
+      network, initial: initial, settings: settings, communicator: try Communicator.start(environment: [:]),
+      team: ThreadTeam(count: settings.layout.lanes[0]))
   }
 
   /// What one microbatch gives by itself.

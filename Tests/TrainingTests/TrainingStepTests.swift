@@ -93,6 +93,20 @@ import Training
     }
   }
 
+  /// Dropout, batch statistics and running statistics are those of the first time.
+  @Test(arguments: [BatchStatistics.microbatch, .globalBatch])
+  func computingActivationsAgainGivesTheSameBits(statistics: BatchStatistics) throws {
+    for model in ["seed_cnn", "resnet18"] {
+      let example = try StepCase(model, sizes: [4, 4, 3], statisticsOver: statistics)
+      let expected = try values(of: example, try example.step())
+      for lanes in 1...3 {
+        var settings = example.settings(lanes: lanes)
+        settings.checkpointing = .blocks
+        #expect(try values(of: example, try example.step(settings)) == expected, "\(model), \(lanes) lanes")
+      }
+    }
+  }
+
   private func values(of example: StepCase, _ step: TrainingStep) throws -> [Float] {
     for number in 0..<2 { _ = try step.run(example.batch(step: number), learningRate: 0.1) }
     return step.values.values

@@ -1,9 +1,10 @@
 #!/usr/bin/env python3
-"""Compares training steps with PyTorch's on one thread: programs alternate, and medians of ratios count.
+"""Compares training steps with PyTorch's on one thread: programs alternate, and medians of ratios count. It is what
+`cnn-dist bench step --compare pytorch` runs.
 
   python scripts/peers/compare_speed.py --model seed_cnn --batch 64 --microbatch 16 --rounds 5
 
-OPENBLAS_CORETYPE and OPENBLAS_L2_SIZE are taken out of the environment. Needs what pytorch_step.py needs.
+Whatever stands behind `--` is for cnn-dist. OPENBLAS_CORETYPE and OPENBLAS_L2_SIZE are taken out of the environment. Needs what pytorch_step.py needs.
 """
 import argparse, json, os, statistics, subprocess, sys, tempfile
 
@@ -28,14 +29,20 @@ def main():
     parser.add_argument("--model", default="seed_cnn")
     parser.add_argument("--size", default="64")
     parser.add_argument("--channels", default="3")
+    parser.add_argument("--classes", default="8")
     parser.add_argument("--batch", default="64")
     parser.add_argument("--microbatch", default="16")
     parser.add_argument("--modes", default="eager,channels_last", help="PyTorch modes, separated by commas")
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--seconds", default="5")
-    a = parser.parse_args()
-    same = ["--model", a.model, "--size", a.size, "--channels", a.channels, "--batch", a.batch, "--seconds", a.seconds]
-    ours = [a.program, "bench", "step", *same, "--microbatch", a.microbatch, "--lanes", "1", "--json"]
+    parser.add_argument("--json", action="store_true", help="print one JSON object")
+    own, cut = (sys.argv[1:], [])
+    if "--" in own:
+        own, cut = own[:own.index("--")], own[own.index("--") + 1:]
+    a = parser.parse_args(own)
+    same = ["--model", a.model, "--size", a.size, "--channels", a.channels, "--classes", a.classes, "--batch", a.batch,
+            "--seconds", a.seconds]
+    ours = [a.program, "bench", "step", *same, "--microbatch", a.microbatch, "--lanes", "1", "--json", *cut]
     peers = {m: [sys.executable, os.path.join(HERE, "pytorch_step.py"), *same, "--mode", m] for m in a.modes.split(",")}
     figures, ratios, memory = {"ours": []}, {m: [] for m in peers}, {}
     for _ in range(a.rounds):
@@ -47,6 +54,13 @@ def main():
             figures.setdefault(mode, []).append(theirs["images_per_second"])
             memory[mode] = theirs["peak_megabytes"]
             ratios[mode].append(mine["images_per_second"] / theirs["images_per_second"])
+    best = max(peers, key=lambda mode: statistics.median(figures[mode]))
+    if a.json:
+        print(json.dumps({
+            "model": a.model, "batch": int(a.batch), "microbatch": int(a.microbatch), "rounds": a.rounds, "best": best,
+            "ratio": statistics.median(ratios[best]), "ratios": ratios, "images_per_second": figures,
+            "peak_megabytes": memory}))
+        return
     print(f"{a.model} {a.channels}x{a.size}x{a.size}, batch {a.batch}, microbatch {a.microbatch}, one thread, {a.rounds} rounds")
     for name, values in figures.items():
         line = f"  {name:14s} {statistics.median(values):8.1f} images/s ({min(values):.1f} to {max(values):.1f}), peak {memory[name]:.0f} MB"
@@ -54,6 +68,7 @@ def main():
             r = ratios[name]
             line += f"; ours / {name} = {statistics.median(r):.2f} ({min(r):.2f} to {max(r):.2f})"
         print(line)
+    print(f"ours / the best of them ({best}) = {statistics.median(ratios[best]):.2f}")
 
 
 if __name__ == "__main__":

@@ -1,4 +1,5 @@
 import Layers
+import Models
 
 /// Everything that a run can be told, each key with its default. `configs/reference.yaml` says in a
 /// sentence what each one does; the names in the file are the names here in snake_case.
@@ -60,6 +61,7 @@ package struct TrainingConfig: Codable, Sendable, Equatable {
   package var microbatch = 16
   /// Microbatches in flight in a lane; 0 for all of a step.
   package var wave = 0
+  package var activationCheckpointing = ActivationCheckpointing.none
   /// Threads that compute in a rank; 0 for the rank's share of the cores.
   package var lanes = 0
   package var batchStatistics = BatchStatistics.microbatch
@@ -68,7 +70,9 @@ package struct TrainingConfig: Codable, Sendable, Equatable {
   package var evaluateEvery = 1
 
   enum CodingKeys: String, CodingKey {
-    case epochs, batch, microbatch, wave, lanes
+    case epochs, batch, microbatch, wave
+    case activationCheckpointing = "activation_checkpointing"
+    case lanes
     case batchStatistics = "batch_statistics"
     case dropLast = "drop_last"
     case evaluateEvery = "evaluate_every"
@@ -144,6 +148,8 @@ package struct EarlyStoppingConfig: Codable, Sendable, Equatable {
 
 package struct EngineConfig: Codable, Sendable, Equatable {
   package var convolution = ConvolutionChoice.auto
+  /// For `tuned`: what computes each layer. Found when a run begins, where there is nothing.
+  package var algorithms: [LayerAlgorithms] = []
 }
 
 package struct PlacementConfig: Codable, Sendable, Equatable {
@@ -170,6 +176,7 @@ package struct ChecksConfig: Codable, Sendable, Equatable {
 
 extension ConvolutionChoice: ConfigChoice {}
 extension BatchStatistics: ConfigChoice {}
+extension ActivationCheckpointing: ConfigChoice {}
 
 package struct LogConfig: Codable, Sendable, Equatable {
   /// Steps between lines of the log.
