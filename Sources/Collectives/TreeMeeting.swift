@@ -94,7 +94,8 @@ package final class TreeMeeting: @unchecked Sendable {
   /// Overwrites this lane's records, `count` doubles each and in the order of its microbatches, with the root.
   /// Collective over all who attend. `wait` returns when its condition holds, or when there is no more hope.
   package func meet(
-    lane: Int, records: [UnsafeMutablePointer<Double>], count: Int, wait: (() -> Bool) -> Void, merge: Merge
+    lane: Int, records: UnsafeBufferPointer<UnsafeMutablePointer<Double>>, count: Int,
+    wait: (() -> Bool) -> Void, merge: Merge
   ) throws {
     guard let plan, count <= most else { preconditionFailure("a meeting expects a plan, and room") }
     let run = plan.laneRuns[lane]

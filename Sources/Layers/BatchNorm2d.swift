@@ -122,29 +122,35 @@ package struct BatchNorm2d: Layer {
   /// Leaves the moments of the global batch in the records of the wave's microbatches.
   private func poolMoments(_ pass: borrowing ForwardPass) {
     let x = pass.inputShapes[0]
-    let records = pass.wave.microbatches.enumerated().map { microbatch, images in
+    for (microbatch, images) in pass.wave.microbatches.enumerated() {
       let record = record(pass.saved + microbatch * savedCount(x), x)
       var shape = shape(x, n: pass.wave.images, images: images)
       cnn_batch_norm_kernels_for(pass.kernels.kernelTable).pointee.moments(record, pass.inputs[0], &shape)
       record[2 * 16 * x.blocks] = Double(images.count * x.area)
-      return record
     }
-    pool(records, for: x, by: .moments, pass.pooling)
+    pool(pass.saved, pass.wave.microbatches.count, for: x, by: .moments, pass.pooling)
   }
 
+  /// Pools the records of `count` microbatches behind what is saved of them.
   private func pool(
-    _ records: [UnsafeMutablePointer<Double>], for x: FeatureShape, by rule: PoolingRule,
+    _ saved: UnsafeMutablePointer<Float>, _ count: Int, for x: FeatureShape, by rule: PoolingRule,
     _ pooling: (any BatchPooling)?
   ) {
     guard let pooling else {
       preconditionFailure("BatchNorm2d over the global batch expects somebody who pools it")
     }
-    pooling.pool(records, channels: 16 * x.blocks, by: rule)
+    withUnsafeTemporaryAllocation(of: UnsafeMutablePointer<Double>.self, capacity: count) { records in
+      for microbatch in 0..<count {
+        records.initializeElement(at: microbatch, to: record(saved + microbatch * savedCount(x), x))
+      }
+      pooling.pool(PooledRecords(records), channels: 16 * x.blocks, by: rule)
+    }
   }
 
   /// What whoever has no microbatch of a step must do for the others, in forward and in backward.
   package func takePart(in pooling: any BatchPooling, inputs: [FeatureShape], by rule: PoolingRule) {
-    if statisticsOver == .globalBatch { pool([], for: inputs[0], by: rule, pooling) }
+    guard statisticsOver == .globalBatch else { return }
+    pooling.pool(PooledRecords(start: nil, count: 0), channels: 16 * inputs[0].blocks, by: rule)
   }
 
   /// Mean and unbiased variance (of n − 1) of the microbatch, or of the global batch.
@@ -192,12 +198,13 @@ package struct BatchNorm2d: Layer {
   /// Leaves the means of the global batch's sums where `backward_data` reads them.
   private func poolSums(_ pass: borrowing BackwardPass) {
     let x = pass.inputShapes[0]
-    let records = pass.wave.microbatches.indices.map { record(pass.saved + $0 * savedCount(x), x) }
-    pool(records, for: x, by: .sums, pass.pooling)
-    for (microbatch, record) in records.enumerated() {
-      var shape = shape(x, n: pass.wave.images, images: pass.wave.microbatches[microbatch])
+    pool(pass.saved, pass.wave.microbatches.count, for: x, by: .sums, pass.pooling)
+    for (microbatch, images) in pass.wave.microbatches.enumerated() {
+      let saved = pass.saved + microbatch * savedCount(x)
+      let record = record(saved, x)
+      var shape = shape(x, n: pass.wave.images, images: images)
       cnn_batch_norm_kernels_for(pass.kernels.kernelTable).pointee.pooled_line(
-        pass.saved + microbatch * savedCount(x), record, record[2 * 16 * x.blocks], &shape)
+        saved, record, record[2 * 16 * x.blocks], &shape)
     }
   }
 

@@ -39,6 +39,9 @@ package enum PoolingRule: Sendable {
   }
 }
 
+/// The records of the microbatches of a wave.
+package typealias PooledRecords = UnsafeBufferPointer<UnsafeMutablePointer<Double>>
+
 /// Brings together what the microbatches of a step know, wherever they are computed, in the order of the
 /// reduction tree. Layers don't know how: a lane gives its layers an object that does.
 ///
@@ -46,14 +49,14 @@ package enum PoolingRule: Sendable {
 /// for the others.
 package protocol BatchPooling: AnyObject {
   /// Overwrites the records of this lane's microbatches, in their order, with that of the whole batch.
-  func pool(_ records: [UnsafeMutablePointer<Double>], channels: Int, by rule: PoolingRule)
+  func pool(_ records: PooledRecords, channels: Int, by rule: PoolingRule)
 }
 
 /// A batch of which nobody else has a part: the microbatches of one wave, added up in their order.
 package final class PoolingAlone: BatchPooling {
   package init() {}
 
-  package func pool(_ records: [UnsafeMutablePointer<Double>], channels: Int, by rule: PoolingRule) {
+  package func pool(_ records: PooledRecords, channels: Int, by rule: PoolingRule) {
     guard let first = records.first else { return }
     for other in records.dropFirst() { rule.merge(other, into: first, channels: channels) }
     for other in records.dropFirst() {

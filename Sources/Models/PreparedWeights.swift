@@ -16,6 +16,8 @@ package final class PreparedWeights: @unchecked Sendable {
   /// Where each node's part begins.
   private let offsets: [Int]
   private let counts: [Int]
+  /// Of each node, from which `makeReady` works.
+  private let parameters: [[UnsafePointer<Float>]]
   private enum State {
     static let stale = 0
     static let claimed = 1
@@ -41,6 +43,7 @@ package final class PreparedWeights: @unchecked Sendable {
     }
     self.offsets = offsets
     memory = FloatBuffer(count: end)
+    parameters = network.nodes.map { $0.parameters.map { UnsafePointer(values.pointer + $0.offset) } }
     states = .allocate(capacity: counts.count)
     for index in counts.indices { (states + index).initialize(to: Atomic(State.made)) }
   }
@@ -104,7 +107,6 @@ package final class PreparedWeights: @unchecked Sendable {
     let node = network.nodes[index]
     node.layer.prepare(
       memory.pointer + offsets[index],
-      parameters: node.parameters.map { UnsafePointer(values.pointer + $0.offset) },
-      inputs: node.inputShapes, mode: mode, kernels: kernels)
+      parameters: parameters[index], inputs: node.inputShapes, mode: mode, kernels: kernels)
   }
 }

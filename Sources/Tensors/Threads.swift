@@ -83,7 +83,12 @@ package final class ThreadTeam: Sendable {
     var number = 0
     var unfinished = 0
     var stopped = false
-    var work: (@Sendable (Int) -> Void)?
+    var work: Work?
+  }
+
+  /// In a struct, since a bare function would be wrapped anew, and allocated, whenever generic code hands it on.
+  private struct Work {
+    let run: @Sendable (Int) -> Void
   }
 
   package let count: Int
@@ -98,13 +103,12 @@ package final class ThreadTeam: Sendable {
       WorkerThread {
         var done = 0
         while true {
-          let work = order.wait(until: { $0.stopped || $0.number > done }) {
-            order -> (@Sendable (Int) -> Void)? in
+          let work = order.wait(until: { $0.stopped || $0.number > done }) { order -> Work? in
             done = order.number
             return order.stopped ? nil : order.work
           }
           guard let work else { return }
-          work(member)
+          work.run(member)
           order.update { $0.unfinished -= 1 }
         }
       }
@@ -122,7 +126,7 @@ package final class ThreadTeam: Sendable {
     order.update {
       $0.number += 1
       $0.unfinished = count - 1
-      $0.work = work
+      $0.work = Work(run: work)
     }
     work(0)
     order.wait(until: { $0.unfinished == 0 }) { $0.work = nil }

@@ -17,7 +17,7 @@ final class LanePooling: BatchPooling {
   /// Whether the lane is wanted where it has no microbatch.
   var attendsIdle: Bool { TreeMeeting.attends(lane: lane, with: 0) }
 
-  func pool(_ records: [UnsafeMutablePointer<Double>], channels: Int, by rule: PoolingRule) {
+  func pool(_ records: PooledRecords, channels: Int, by rule: PoolingRule) {
     // After a failure nobody waits any more, and the step throws when its lanes are done.
     guard !reducer.hasFailed else { return }
     do {

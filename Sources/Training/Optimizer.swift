@@ -79,11 +79,22 @@ package final class Optimizer: Sendable {
   }
 
   /// Where the states of a part of a slice lie, by `stateNames`.
-  package func states(of part: Range<Int>) -> [UnsafeMutablePointer<Float>] {
+  package func states(of part: Range<Int>) -> States {
     guard let number = slices.firstIndex(where: { $0.contains(part.lowerBound) }),
       part.upperBound <= slices[number].upperBound
     else { preconditionFailure("an optimizer of \(slices) can't update \(part)") }
-    return state.map { $0.pointer + (offsets[number] + part.lowerBound - slices[number].lowerBound) }
+    return States(
+      buffers: state, offset: offsets[number] + part.lowerBound - slices[number].lowerBound)
+  }
+
+  /// A place in each state; an array of them would be allocated for each part, by lanes.
+  package struct States: RandomAccessCollection {
+    fileprivate let buffers: [FloatBuffer]
+    fileprivate let offset: Int
+
+    package var startIndex: Int { 0 }
+    package var endIndex: Int { buffers.count }
+    package subscript(number: Int) -> UnsafeMutablePointer<Float> { buffers[number].pointer + offset }
   }
 
   private func update(

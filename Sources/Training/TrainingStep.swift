@@ -211,7 +211,8 @@ package final class TrainingStep: @unchecked Sendable {
     let rounding =
       settings.reduce.precision == .bf16
       ? NodeRounding(seed: settings.seed, step: step, kernels: settings.kernels) : nil
-    for track in timeline.lanes + [timeline.rank] { track.step = step }
+    timeline.rank.step = step
+    for track in timeline.lanes { track.step = step }
     let recomputation = try timeline.rank.measure(.check) { try recomputeIfDue(batch, division) }
     reducer.begin(plan, rounding: rounding, copies: checks.copyWatch(step: step)) {
       [unowned self] piece, sums, lane in

@@ -47,8 +47,10 @@ final class TreeMeetingTests: XCTestCase {
         // Late by turns, so that every lane is at times the last.
         if (lane + number) % 3 == 0 { usleep(2000) }
         do {
-          try meeting.meet(lane: lane, records: records, count: count, wait: wait) { source, target in
-            for place in 0..<count { target[place] += source[place] }
+          try records.withUnsafeBufferPointer {
+            try meeting.meet(lane: lane, records: $0, count: count, wait: wait) { source, target in
+              for place in 0..<count { target[place] += source[place] }
+            }
           }
         } catch { XCTFail("\(error)") }
         results.update { $0[number] += records.map { Array(UnsafeBufferPointer(start: $0, count: count)) } }
@@ -98,10 +100,12 @@ final class TreeMeetingTests: XCTestCase {
       let record = FloatBuffer(count: 2 * count)
       let doubles = UnsafeMutableRawPointer(record.pointer).bindMemory(to: Double.self, capacity: count)
       do {
-        try meeting.meet(
-          lane: lane, records: [doubles], count: count,
-          wait: { condition in while !condition(), !failed.update({ $0 }) { sched_yield() } },
-          merge: { _, _ in XCTFail("nothing to merge") })
+        try [doubles].withUnsafeBufferPointer {
+          try meeting.meet(
+            lane: lane, records: $0, count: count,
+            wait: { condition in while !condition(), !failed.update({ $0 }) { sched_yield() } },
+            merge: { _, _ in XCTFail("nothing to merge") })
+        }
       } catch { XCTFail("\(error)") }
     }
   }
