@@ -26,6 +26,12 @@ typedef struct {
   ptrdiff_t block;  // floats from a block of channels to the next, where the images' rows are packed
 } dense_chunk;
 
+// A chunk of images times a chunk of weights; where it accumulates, C's values are added to.
+typedef struct {
+  tile_taps tile;
+  bool accumulate;
+} dense_product;
+
 static dense_chunk dense_chunk_of(const cnn_conv_shape *s) {
   const ptrdiff_t images = smaller(dense_images, s->images);
   return (dense_chunk){images, smaller(s->kh * s->kw, larger(1, dense_depth / s->ic)),

@@ -4,11 +4,12 @@
 #include "ending_body.h"
 
 // C[r][16 j ...] = start[16 j ...] + sum over taps and k of A[r][k] * B[k][16 j ...], one chain in the order
-// (tap, k); where the tile accumulates C is added at the end. Of each 32 lines of cache that follow `next`,
+// (tap, k); where the product accumulates C is added at the end. Of each 32 lines of cache that follow `next`,
 // lines low ..< high are fetched into L2: all tiles of a panel together fetch the panel that comes next.
-CNN_INLINE void ISA(dense_tile)(const int rows, const int vectors, const ptrdiff_t b_row, const tile_taps *t,
+CNN_INLINE void ISA(dense_tile)(const int rows, const int vectors, const ptrdiff_t b_row, const dense_product *p,
                                 const float *a, const float *b, float *c, const float *start,
                                 const float *next, ptrdiff_t low, ptrdiff_t high) {
+  const tile_taps *t = &p->tile;
   f32x16 sum[ISA(tile_nn_rows)][2];
 #pragma clang loop unroll(full)
   for (int r = 0; r < rows; r++)
@@ -27,7 +28,7 @@ CNN_INLINE void ISA(dense_tile)(const int rows, const int vectors, const ptrdiff
     for (ptrdiff_t k = 0; k < t->depth % CNN_LANES; k++, b += b_row)
       ISA(tile_nn_step)(rows, vectors, CNN_LANES, sum, from + k, b);
   }
-  if (t->accumulate)
+  if (p->accumulate)
 #pragma clang loop unroll(full)
     for (int r = 0; r < rows; r++)
 #pragma clang loop unroll(full)
@@ -39,7 +40,7 @@ CNN_INLINE void ISA(dense_tile)(const int rows, const int vectors, const ptrdiff
 }
 
 // Any number of rows of A times a panel, for the taps of a chunk.
-CNN_INLINE void ISA(dense_rows)(ptrdiff_t rows, const ptrdiff_t width, const tile_taps *t, const float *a,
+CNN_INLINE void ISA(dense_rows)(ptrdiff_t rows, const ptrdiff_t width, const dense_product *p, const float *a,
                                 const float *b, float *c, const float *start, const float *next) {
   const int vectors = width < CNN_LANES * ISA(tile_nn_vectors) ? 1 : ISA(tile_nn_vectors);
   const ptrdiff_t tiles = ceiling(rows, ISA(tile_nn_rows)), calls = tiles * (width / CNN_LANES / vectors);
@@ -49,11 +50,11 @@ CNN_INLINE void ISA(dense_rows)(ptrdiff_t rows, const ptrdiff_t width, const til
     for (ptrdiff_t j = 0; j < width / CNN_LANES; j += vectors, call++) {
       const float *right = b + j * CNN_LANES, *from = start ? start + j * CNN_LANES : NULL;
       const ptrdiff_t low = CNN_PANEL * call / calls, high = CNN_PANEL * (call + 1) / calls;
-      float *to = c + j * t->c_vector;
+      float *to = c + j * p->tile.c_vector;
       switch (height) {
 #define CASE(n)                                                                                             \
   case n:                                                                                                   \
-    if (n <= ISA(tile_nn_rows)) ISA(dense_tile)(n, vectors, width, t, a, right, to, from, next, low, high); \
+    if (n <= ISA(tile_nn_rows)) ISA(dense_tile)(n, vectors, width, p, a, right, to, from, next, low, high); \
     break;
         CASE(1) CASE(2) CASE(3) CASE(4) CASE(5) CASE(6) CASE(7)
         CASE(8) CASE(9) CASE(10) CASE(11) CASE(12) CASE(13) CASE(14)
@@ -61,14 +62,14 @@ CNN_INLINE void ISA(dense_rows)(ptrdiff_t rows, const ptrdiff_t width, const til
       }
     }
     a += height * CNN_LANES;
-    c += height * t->c_row;
+    c += height * p->tile.c_row;
   }
 }
 
-static void ISA(dense_panel)(ptrdiff_t rows, ptrdiff_t width, const tile_taps *t, const float *a,
+static void ISA(dense_panel)(ptrdiff_t rows, ptrdiff_t width, const dense_product *p, const float *a,
                              const float *b, float *c, const float *start, const float *next) {
-  if (width == 32) ISA(dense_rows)(rows, 32, t, a, b, c, start, next);
-  else ISA(dense_rows)(rows, 16, t, a, b, c, start, next);
+  if (width == 32) ISA(dense_rows)(rows, 32, p, a, b, c, start, next);
+  else ISA(dense_rows)(rows, 16, p, a, b, c, start, next);
 }
 
 static void ISA(dense_forward)(const cnn_conv_shape *s, float *y, const float *x, const float *weight,
@@ -86,19 +87,21 @@ static void ISA(dense_forward)(const cnn_conv_shape *s, float *y, const float *x
         const ptrdiff_t taps = smaller(c.taps, all_taps - tap), channel = block * CNN_BLOCK;
         dense_pack(s, &c, packed, x, image, images, tap, taps, block, blocks);
         for (ptrdiff_t t = 0; t < taps; t++) places[t] = t * blocks * c.block;
-        const tile_taps tile = {.taps = taps, .a_taps = places, .accumulate = tap > 0 || block > 0,
-                                .depth = smaller(s->ic - channel, blocks * CNN_BLOCK), .a_block = c.block,
-                                .c_row = CNN_BLOCK, .c_vector = conv_y_block(s)};
+        const dense_product product = {
+          .tile = {.taps = taps, .a_taps = places, .depth = smaller(s->ic - channel, blocks * CNN_BLOCK),
+                   .a_block = c.block, .c_row = CNN_BLOCK, .c_vector = conv_y_block(s)},
+          .accumulate = tap > 0 || block > 0,
+        };
         for (ptrdiff_t first = 0, width; first < s->oc; first += width) {
           width = conv_panel_width(s->oc, first);
           const ptrdiff_t row = tap * s->ic + channel, following = first + width;
           // The next panel of these rows; after the last, the first panel of the next rows.
           const float *next = following < s->oc ? weight + following * all_rows +
                                                       row * conv_panel_width(s->oc, following)
-                                                : weight + (row + taps * tile.depth) * CNN_PANEL;
-          ISA(dense_panel)(images, width, &tile, packed, weight + first * all_rows + row * width,
+                                                : weight + (row + taps * product.tile.depth) * CNN_PANEL;
+          ISA(dense_panel)(images, width, &product, packed, weight + first * all_rows + row * width,
                            y + first / CNN_BLOCK * conv_y_block(s) + image * CNN_BLOCK,
-                           tile.accumulate ? NULL : conv_bias(ending, first), next);
+                           product.accumulate ? NULL : conv_bias(ending, first), next);
         }
       }
   for (ptrdiff_t o = 0; o < s->oc; o += CNN_BLOCK)
@@ -213,40 +216,12 @@ static void ISA(dense_backward_data)(const cnn_conv_shape *s, float *dx, const f
   }
 }
 
-// A new gradient of up to 8 inputs and a panel: D[i][16 j ...] = sum over images of A[p][i] * B[p][16 j ...],
-// written past the caches. It is larger than they are, and nobody reads it soon.
-CNN_INLINE void ISA(dense_stream)(const int rows, const int vectors, const tile_tn *t, const float *a,
-                                  const float *b, float *d) {
-  f32x16 sum[ISA(tile_tn_rows)][2];
-#pragma clang loop unroll(full)
-  for (int i = 0; i < rows; i++)
-#pragma clang loop unroll(full)
-    for (int j = 0; j < vectors; j++) sum[i][j] = 0;
-#pragma clang loop unroll_count(4)
-  for (ptrdiff_t p = 0; p < t->count; p++, a += t->a_point, b += t->b_point) {
-    f32x16 right[2];
-#pragma clang loop unroll(full)
-    for (int j = 0; j < vectors; j++) right[j] = LOAD(b + j * t->b_vector);
-#pragma clang loop unroll(full)
-    for (int i = 0; i < rows; i++) {
-      const f32x16 left = a[i];
-#pragma clang loop unroll(full)
-      for (int j = 0; j < vectors; j++) sum[i][j] = FMA(left, right[j], sum[i][j]);
-    }
-  }
-#pragma clang loop unroll(full)
-  for (int i = 0; i < rows; i++)
-#pragma clang loop unroll(full)
-    for (int j = 0; j < vectors; j++)
-      __builtin_nontemporal_store(sum[i][j], (f32x16 *)(d + i * t->d_row + j * CNN_LANES));
-}
-
-// dense_stream for a unit of 16 inputs and 32 outputs.
+// A new gradient of 16 inputs and a panel of 32 outputs, written past the caches.
 CNN_INLINE void ISA(dense_stream_unit)(const tile_tn *t, const float *a, const float *b, float *d) {
   for (int i = 0; i < CNN_BLOCK; i += ISA(tile_tn_rows))
     for (int j = 0; j < 2; j += ISA(tile_tn_vectors))
-      ISA(dense_stream)(ISA(tile_tn_rows), ISA(tile_tn_vectors), t, a + i, b + j * t->b_vector,
-                        d + i * t->d_row + j * CNN_LANES);
+      ISA(tile_tn_to)(true, ISA(tile_tn_rows), ISA(tile_tn_vectors), t, a + i, b + j * t->b_vector,
+                      d + i * t->d_row + j * t->d_vector, false);
 }
 
 static void ISA(dense_backward_weights)(const cnn_conv_shape *s, float *dw, const float *x, const float *dy,

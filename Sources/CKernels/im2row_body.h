@@ -32,35 +32,41 @@ CNN_INLINE void ISA(read_pixel)(const cnn_conv_shape *s, float *to, const float 
 #undef STEP
 }
 
+// Calls INSIDE(pixel) or OUTSIDE for each position of a block and each tap, `rows` being its channels' place.
+#define EACH_TAP(s, block, rows, channels, INSIDE, OUTSIDE)                                                   \
+  for (ptrdiff_t image = (block)->first_image; image < (block)->first_image + (block)->images; image++)       \
+    for (ptrdiff_t i = (block)->first_row; i < (block)->first_row + (block)->rows; i++)                       \
+      for (ptrdiff_t j = 0; j < (s)->ow; j++)                                                                 \
+        for (ptrdiff_t a = 0; a < (s)->kh; a++)                                                               \
+          for (ptrdiff_t b = 0; b < (s)->kw; b++, rows += (channels)) {                                       \
+            const ptrdiff_t h = i * (s)->sh + a * (s)->dh - (s)->ph, w = j * (s)->sw + b * (s)->dw - (s)->pw; \
+            if (h < 0 || h >= (s)->ih || w < 0 || w >= (s)->iw) OUTSIDE;                                      \
+            else INSIDE((image * (s)->ih + h) * (s)->iw + w);                                                 \
+          }
+
 static void ISA(im2row)(const cnn_conv_shape *s, const cnn_conv_block *block, ptrdiff_t group, float *rows,
                         const float *x) {
   const ptrdiff_t channels = s->ic / s->groups, first = group * channels;
-  for (ptrdiff_t image = block->first_image; image < block->first_image + block->images; image++)
-    for (ptrdiff_t i = block->first_row; i < block->first_row + block->rows; i++)
-      for (ptrdiff_t j = 0; j < s->ow; j++)
-        for (ptrdiff_t a = 0; a < s->kh; a++)
-          for (ptrdiff_t b = 0; b < s->kw; b++, rows += channels) {
-            const ptrdiff_t h = i * s->sh + a * s->dh - s->ph, w = j * s->sw + b * s->dw - s->pw;
-            if (h < 0 || h >= s->ih || w < 0 || w >= s->iw) memset(rows, 0, (size_t)channels * sizeof *rows);
-            else ISA(read_pixel)(s, rows, x, (image * s->ih + h) * s->iw + w, first, channels);
-          }
+#define READ(pixel) ISA(read_pixel)(s, rows, x, pixel, first, channels)
+  EACH_TAP(s, block, rows, channels, READ, memset(rows, 0, (size_t)channels * sizeof *rows))
+#undef READ
+}
+
+// Adds the channels of one tap of one position to blocked dx.
+CNN_INLINE void ISA(add_pixel)(const cnn_conv_shape *s, float *dx, const float *from, ptrdiff_t pixel,
+                               ptrdiff_t first, ptrdiff_t channels) {
+  float *to = dx + pixel * CNN_BLOCK;
+#define STEP(at, place, count) ISA(add_run)(to + (place), from + (at), count)
+  EACH_RUN(first, channels, conv_x_block(s), STEP)
+#undef STEP
 }
 
 static void ISA(row2im)(const cnn_conv_shape *s, const cnn_conv_block *block, ptrdiff_t group, float *dx,
                         const float *rows) {
   const ptrdiff_t channels = s->ic / s->groups, first = group * channels;
-  for (ptrdiff_t image = block->first_image; image < block->first_image + block->images; image++)
-    for (ptrdiff_t i = block->first_row; i < block->first_row + block->rows; i++)
-      for (ptrdiff_t j = 0; j < s->ow; j++)
-        for (ptrdiff_t a = 0; a < s->kh; a++)
-          for (ptrdiff_t b = 0; b < s->kw; b++, rows += channels) {
-            const ptrdiff_t h = i * s->sh + a * s->dh - s->ph, w = j * s->sw + b * s->dw - s->pw;
-            if (h < 0 || h >= s->ih || w < 0 || w >= s->iw) continue;
-            float *to = dx + ((image * s->ih + h) * s->iw + w) * CNN_BLOCK;
-#define STEP(at, place, count) ISA(add_run)(to + (place), rows + (at), count)
-            EACH_RUN(first, channels, conv_x_block(s), STEP)
-#undef STEP
-          }
+#define ADD(pixel) ISA(add_pixel)(s, dx, rows, pixel, first, channels)
+  EACH_TAP(s, block, rows, channels, ADD, continue)
+#undef ADD
 }
 
 static void ISA(read_outputs)(const cnn_conv_shape *s, const cnn_conv_block *block, ptrdiff_t group,
@@ -126,4 +132,5 @@ static void ISA(pack_weights)(const cnn_conv_shape *s, float *weight, const floa
     }
 }
 #undef EACH_RUN
+#undef EACH_TAP
 #undef EACH_PANEL

@@ -90,9 +90,10 @@ static inline __attribute__((noinline)) void ISA(tile_nn_panel)(ptrdiff_t rows, 
   else ISA(tile_nn_run)(rows, 16, CNN_LANES, t, a, b, c, start);
 }
 
-// D[i][16 j ...] = (accumulate ? D : 0) + sum over points of A[p][i] * B[p][16 j ...].
-CNN_INLINE void ISA(tile_tn)(const int rows, const int vectors, const tile_tn *t, const float *a,
-                             const float *b, float *d, bool accumulate) {
+// D[i][16 j ...] = (accumulate ? D : 0) + sum over points of A[p][i] * B[p][16 j ...]. Where `streams`, a constant,
+// D is written past the caches: it is larger than they are, and nobody reads it soon.
+CNN_INLINE void ISA(tile_tn_to)(const bool streams, const int rows, const int vectors, const tile_tn *t,
+                                const float *a, const float *b, float *d, bool accumulate) {
   f32x16 sum[ISA(tile_tn_rows)][2];
 #pragma clang loop unroll(full)
   for (int i = 0; i < rows; i++)
@@ -117,5 +118,14 @@ CNN_INLINE void ISA(tile_tn)(const int rows, const int vectors, const tile_tn *t
 #pragma clang loop unroll(full)
   for (int i = 0; i < rows; i++)
 #pragma clang loop unroll(full)
-    for (int j = 0; j < vectors; j++) STORE(d + i * t->d_row + j * t->d_vector, sum[i][j]);
+    for (int j = 0; j < vectors; j++) {
+      float *to = d + i * t->d_row + j * t->d_vector;
+      if (streams) __builtin_nontemporal_store(sum[i][j], (f32x16 *)to);
+      else STORE(to, sum[i][j]);
+    }
+}
+
+CNN_INLINE void ISA(tile_tn)(const int rows, const int vectors, const tile_tn *t, const float *a,
+                             const float *b, float *d, bool accumulate) {
+  ISA(tile_tn_to)(false, rows, vectors, t, a, b, d, accumulate);
 }

@@ -1,7 +1,6 @@
 #pragma once
 // What the micro-kernel of tile_taps_body.h is told.
 
-#include <stdbool.h>
 #include <stddef.h>
 
 // C = the sum over taps of A(tap) * B(tap), for rows of A in several lines. Value k of row r in line l
@@ -12,7 +11,6 @@ typedef struct {
   ptrdiff_t depth, a_block;
   ptrdiff_t a_line, c_line;
   ptrdiff_t c_row, c_vector;
-  bool accumulate;
 } tile_taps;
 
 // Outputs that are convolved from pictures of images (packing.h): `images` of `lines` x `columns`.
