@@ -136,9 +136,8 @@ package final class ThreadTeam: Sendable {
             return order.stopped ? nil : order.work
           }
           guard let work else { return }
-          var patience = Patience()
-          while signals.number.load(ordering: .acquiring) == done, patience.yields() {}
-          let work = order.wait(until: { $0.stopped || $0.number > done }) { order -> Work? in
+          work.run(member)
+          signals.unfinished.subtract(1, ordering: .releasing)
           order.update { $0.unfinished -= 1 }
         }
       }
