@@ -27,6 +27,8 @@ struct BenchInferenceCommand: ParsableCommand {
   @Option(help: "Threads that compute in each rank; 0 for the rank's share of the cores.") var lanes = 1
   @Option(help: "The algorithm of convolutions: auto, blas, direct, winograd2, winograd4 or winograd5.")
   var convolution = ConvolutionChoice.auto
+  @Option(help: "What convolutions and linear layers multiply: fp32, bf16, or auto, whichever is faster.")
+  var precision = Precision.fp32
   @Option(help: "How long to measure, in seconds.") var seconds = 6.0
   @Flag(help: "Print one JSON object instead of text.") var json = false
 
@@ -34,6 +36,7 @@ struct BenchInferenceCommand: ParsableCommand {
     guard batch > 0, size > 0, channels > 0, classes > 1, lanes >= 0, seconds > 0 else {
       throw ValidationError("sizes and counts are positive, and there are at least 2 classes")
     }
+    try precision.validate(beside: convolution)
   }
 
   func run() throws {
@@ -42,7 +45,7 @@ struct BenchInferenceCommand: ParsableCommand {
         pinnedTo: ProcessInfo.processInfo.environment["CNN_DIST_ISA"])
       let benchmark = InferenceBenchmark(
         model: model, input: FeatureShape(channels: channels, height: size, width: size), classes: classes,
-        batch: batch, lanes: lanes, convolution: convolution, kernels: kernels)
+        batch: batch, lanes: lanes, convolution: convolution, precision: precision, kernels: kernels)
       let report = try benchmark.run(communicator, seconds: seconds)
       if communicator.rank == 0 { print(json ? report.json : report.text) }
       return 0

@@ -18,6 +18,7 @@ struct BenchStepCommand: ParsableCommand {
         cnn-dist bench step --model resnet18 --size 64 --batch 32 --lanes 1
         mpirun -np 2 cnn-dist bench step --model seed_cnn --json
         cnn-dist bench step --model resnet18 --batch 32 --convolution blas --operators
+        cnn-dist bench step --model resnet18 --batch 32 --precision auto
         mpirun -np 2 cnn-dist bench step --model resnet18 --pairs 200     what the tree costs
       """)
 
@@ -33,6 +34,8 @@ struct BenchStepCommand: ParsableCommand {
     .Name.sgd
   @Option(help: "The algorithm of convolutions: auto, blas, direct, winograd2, winograd4 or winograd5.")
   var convolution = ConvolutionChoice.auto
+  @Option(help: "What convolutions and linear layers multiply: fp32, bf16, or auto, whichever is faster.")
+  var precision = Precision.fp32
   @Option(help: "How long to measure, in seconds.") var seconds = 6.0
   @Option(
     help: """
@@ -49,6 +52,7 @@ struct BenchStepCommand: ParsableCommand {
     else {
       throw ValidationError("sizes and counts are positive, and there are at least 2 classes")
     }
+    try precision.validate(beside: convolution)
   }
 
   func run() throws {
@@ -74,9 +78,17 @@ struct BenchStepCommand: ParsableCommand {
     return StepBenchmark(
       model: model, input: FeatureShape(channels: channels, height: size, width: size), classes: classes,
       batch: batch, microbatch: microbatch, wave: wave, lanes: lanes, optimizer: settings,
-      convolution: convolution, kernels: kernels, operators: operators)
+      convolution: convolution, precision: precision, kernels: kernels, operators: operators)
   }
 }
 
 extension OptimizerConfig.Name: ExpressibleByArgument {}
 extension ConvolutionChoice: ExpressibleByArgument {}
+extension Precision: ExpressibleByArgument {
+  /// bf16 has an algorithm of its own.
+  func validate(beside convolution: ConvolutionChoice) throws {
+    guard self == .fp32 || convolution == .auto else {
+      throw ValidationError("--precision \(rawValue) expects --convolution auto, got \(convolution.rawValue)")
+    }
+  }
+}

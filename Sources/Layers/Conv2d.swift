@@ -22,6 +22,7 @@ package struct Conv2d: Layer, Equatable {
   package var hasBias: Bool
   package var initialisation: WeightInitialisation
   package var algorithm: ConvolutionChoice
+  package var precision = Precision.fp32
   /// What follows, in inference: `.nothing`, `.relu` or `.addThenReLU`.
   package var following = Following.nothing
   /// Whether x are the network's images, planar (C, N, H, W), whose gradient nobody wants.
@@ -199,7 +200,7 @@ package struct Conv2d: Layer, Equatable {
     guard let output = try? extent(of: input) else {
       preconditionFailure("Conv2d was asked to work on \(input), which it refuses")
     }
-    return Convolution(shape(images: images, input: input, output: output), algorithm, kernels)
+    return Convolution(shape(images: images, input: input, output: output), algorithm, precision, kernels)
   }
 
   private func shape(images: Int, input: FeatureShape, output: FeatureShape) -> ConvolutionShape {

@@ -10,6 +10,7 @@ package struct Linear: Layer, Equatable {
   package var hasBias: Bool
   package var initialisation: WeightInitialisation
   package var algorithm: ConvolutionChoice
+  package var precision = Precision.fp32
   /// Whether it reads images (C, H, W) as the vector of F = C·H·W features that `Flatten` would make.
   package var flattens = false
 
@@ -109,6 +110,6 @@ package struct Linear: Layer, Equatable {
       kh: input.height, kw: input.width, sh: 1, sw: 1, ph: 0, pw: 0, dh: 1, dw: 1, groups: 1, first: 0,
       images: images, planar: false)
     // A forced algorithm is meant for convolutions.
-    return Convolution(shape, algorithm == .blas ? .blas : .auto, kernels)
+    return Convolution(shape, algorithm == .blas ? .blas : .auto, precision, kernels)
   }
 }

@@ -6,7 +6,7 @@ import Tensors
 extension RunConfig {
   /// The network that the configuration describes, for `classes` classes. Throws `NetworkError`.
   package func network(classes: Int) throws(NetworkError) -> Network {
-    try describedNetwork(classes: classes).computing(by: engine.convolution)
+    try describedNetwork(classes: classes).computing(by: engine.convolution, in: engine.precision)
       .takingStatistics(over: training.batchStatistics)
   }
 

@@ -16,14 +16,15 @@ package struct StepBenchmark: Sendable {
   package let lanes: Int
   package let optimizer: OptimizerConfig
   package let convolution: ConvolutionChoice
+  package let precision: Precision
   package let kernels: InstructionSet
   /// Whether the report says what each operator took.
   package let operators: Bool
 
   package init(
     model: String, input: FeatureShape, classes: Int, batch: Int, microbatch: Int, wave: Int, lanes: Int,
-    optimizer: OptimizerConfig, convolution: ConvolutionChoice, kernels: InstructionSet,
-    operators: Bool = false
+    optimizer: OptimizerConfig, convolution: ConvolutionChoice, precision: Precision = .fp32,
+    kernels: InstructionSet, operators: Bool = false
   ) {
     self.model = model
     self.input = input
@@ -34,6 +35,7 @@ package struct StepBenchmark: Sendable {
     self.lanes = lanes
     self.optimizer = optimizer
     self.convolution = convolution
+    self.precision = precision
     self.kernels = kernels
     self.operators = operators
   }
@@ -59,7 +61,8 @@ package struct StepBenchmark: Sendable {
       let milliseconds = (medianSeconds * 1e5).rounded() / 100
       return """
         \(benchmark.model) \(benchmark.input), batch \(benchmark.batch) in microbatches of \(benchmark.microbatch), \
-        \(ranks) rank(s) × \(lanes) lane(s), \(benchmark.kernels), convolution \(benchmark.convolution), \(blasKernel)
+        \(ranks) rank(s) × \(lanes) lane(s), \(benchmark.kernels), convolution \(benchmark.convolution), \
+        \(benchmark.precision), \(blasKernel)
         median of \(stepSeconds.count) steps: \(milliseconds) ms, \((imagesPerSecond * 10).rounded() / 10) images/s \
         (over all steps \((meanImagesPerSecond * 10).rounded() / 10))
         """ + (operatorTable.map { "\nmilliseconds of a step in the first lane\n\n\($0)" } ?? "")
@@ -69,7 +72,7 @@ package struct StepBenchmark: Sendable {
       """
       {"model": "\(benchmark.model)", "batch": \(benchmark.batch), "microbatch": \(benchmark.microbatch), \
       "ranks": \(ranks), "lanes": \(lanes), "isa": "\(benchmark.kernels)", \
-      "convolution": "\(benchmark.convolution)", "blas": "\(blasKernel)", \
+      "convolution": "\(benchmark.convolution)", "precision": "\(benchmark.precision)", "blas": "\(blasKernel)", \
       "steps": \(stepSeconds.count), "step_seconds": \(medianSeconds), "images_per_second": \(imagesPerSecond), \
       "mean_images_per_second": \(meanImagesPerSecond), "all_step_seconds": \(stepSeconds)}
       """
@@ -110,8 +113,10 @@ package struct StepBenchmark: Sendable {
     let sizes = EpochOrder(count: batch, batch: batch, microbatch: microbatch).microbatches(ofStep: 0)
       .map(\.count)
     let network = try communicator.together {
-      try ModelZoo.network(model, input: input, options: .init(classes: classes)).computing(by: convolution)
-        .fused()
+      try ModelZoo.network(model, input: input, options: .init(classes: classes)).computing(
+        by: convolution, in: precision
+      )
+      .fused()
     }
     let team = ThreadTeam(count: placement.own.lanes)
     let pinning = LanePinning(placement)

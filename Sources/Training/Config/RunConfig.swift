@@ -144,6 +144,7 @@ package struct EarlyStoppingConfig: Codable, Sendable, Equatable {
 
 package struct EngineConfig: Codable, Sendable, Equatable {
   package var convolution = ConvolutionChoice.auto
+  package var precision = Precision.fp32
 }
 
 package struct PlacementConfig: Codable, Sendable, Equatable {
@@ -169,6 +170,7 @@ package struct ChecksConfig: Codable, Sendable, Equatable {
 }
 
 extension ConvolutionChoice: ConfigChoice {}
+extension Precision: ConfigChoice {}
 extension BatchStatistics: ConfigChoice {}
 
 package struct LogConfig: Codable, Sendable, Equatable {
