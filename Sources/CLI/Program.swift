@@ -58,8 +58,13 @@ enum Program {
 
   /// A command's result on stdout. Throws `FileError` where it can't be written whole.
   static func output(_ text: String) throws(FileError) {
+    try outputExactly(Array((text.hasSuffix("\n") ? text : text + "\n").utf8))
+  }
+
+  /// A part of a result on stdout. Throws `FileError` where it can't be written whole.
+  static func outputExactly(_ bytes: [UInt8]) throws(FileError) {
     fflush(nil)
-    var rest = Array((text.hasSuffix("\n") ? text : text + "\n").utf8)[...]
+    var rest = bytes[...]
     while !rest.isEmpty {
       let count = rest.withUnsafeBytes { Foundation.write(1, $0.baseAddress, $0.count) }
       if count < 0 && errno == EINTR { continue }

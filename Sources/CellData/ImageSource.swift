@@ -1,31 +1,9 @@
-import Tensors
-
 /// Images by number, in the form in which they are kept: 8 bits, resized, not yet cropped.
 package protocol ImageSource: Sendable {
   var count: Int { get }
 
   /// May be called by several threads at once. The same number gives the same image.
   func load(_ index: Int) throws(ImageError) -> PixelImage
-}
-
-extension ImageSource {
-  /// The images of a range that can't be loaded, in order, found by `threads` threads. A cache keeps the
-  /// others meanwhile.
-  package func unusable(in range: Range<Int>, threads: Int) -> [BadImage] {
-    let found = Monitor([BadImage]())
-    let team = ThreadTeam(count: threads)
-    let members = team.count
-    team.run { member in
-      for index in stride(from: range.lowerBound + member, to: range.upperBound, by: members) {
-        do throws(ImageError) {
-          _ = try load(index)
-        } catch {
-          found.update { $0.append(BadImage(sample: index, error: error)) }
-        }
-      }
-    }
-    return found.update { $0 }.sorted { $0.sample < $1.sample }
-  }
 }
 
 /// What happens to each image once, before it is kept: channels, then size.
@@ -106,23 +84,9 @@ package struct FolderSource: ImageSource {
   }
 }
 
-/// Files that belong to no data set: what `predict` is given.
-package struct FileSource: ImageSource {
-  package let paths: [String]
-  package let preparation: ImagePreparation
-
-  package init(paths: [String], preparation: ImagePreparation) {
-    self.paths = paths
-    self.preparation = preparation
-  }
-
-  package var count: Int { paths.count }
-
-  package func load(_ index: Int) throws(ImageError) -> PixelImage { try preparation.load(paths[index]) }
-}
-
 extension ImagePreparation {
-  fileprivate func load(_ path: String) throws(ImageError) -> PixelImage {
+  /// The image of a file, as it is kept.
+  func load(_ path: String) throws(ImageError) -> PixelImage {
     try apply(to: ImageDecoder.decode(path: path, pixelLimit: pixelLimit), named: path)
   }
 }

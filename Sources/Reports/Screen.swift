@@ -9,18 +9,22 @@ package protocol Screen: AnyObject {
   func write(_ text: String)
 }
 
-/// The standard output of this process.
+/// The standard output of this process, or its standard error.
 ///
 /// OpenMPI gives its ranks a pseudo-terminal for standard output, whatever its own output is. So under
 /// `mpirun` the question is not what this process writes to, but what `mpirun`, its parent, does.
 package final class StandardOutput: Screen {
+  private let descriptor: Int32
   /// The terminal that people look at; negative where there is none.
   private let terminal: Int32
   package let unicode: Bool
 
-  package init(environment: [String: String]) {
+  /// `descriptor` is 1 for the standard output, 2 for the standard error.
+  package init(environment: [String: String], descriptor: Int32 = 1) {
+    self.descriptor = descriptor
     let launched = environment["OMPI_COMM_WORLD_RANK"] != nil
-    let found = isatty(1) == 1 ? (launched ? Self.terminalOfParent() : dup(1)) : -1
+    let found =
+      isatty(descriptor) == 1 ? (launched ? Self.terminalOfParent(descriptor) : dup(descriptor)) : -1
     if found >= 0, environment["TERM"] == "dumb" {
       close(found)
       terminal = -1
@@ -47,17 +51,17 @@ package final class StandardOutput: Screen {
     fflush(nil)
     var rest = Array(text.utf8)[...]
     while !rest.isEmpty {
-      let count = rest.withUnsafeBytes { Foundation.write(1, $0.baseAddress, $0.count) }
+      let count = rest.withUnsafeBytes { Foundation.write(descriptor, $0.baseAddress, $0.count) }
       if count < 0, errno == EINTR { continue }
       guard count > 0 else { return }
       rest = rest.dropFirst(count)
     }
   }
 
-  /// The parent's standard output, if that is a terminal.
-  private static func terminalOfParent() -> Int32 {
+  /// The parent's standard output or error, if that is a terminal.
+  private static func terminalOfParent(_ descriptor: Int32) -> Int32 {
     var target = Array(repeating: CChar(0), count: 256)
-    let path = "/proc/\(getppid())/fd/1"
+    let path = "/proc/\(getppid())/fd/\(descriptor)"
     guard readlink(path, &target, target.count - 1) > 0 else { return -1 }
     let name = String(decoding: target.prefix { $0 != 0 }.map { UInt8(bitPattern: $0) }, as: UTF8.self)
     guard name.hasPrefix("/dev/") else { return -1 }

@@ -35,30 +35,37 @@ extension Safetensors {
     /// The whole file in memory.
     package func encoded() -> [UInt8] {
       let ordered = entries.sorted { $0.type.byteCount > $1.type.byteCount }
-      var header: [String] = []
-      if !metadata.isEmpty {
-        let pairs = metadata.map { "\(JSONText.quoted($0.key)):\(JSONText.quoted($0.value))" }
-        header.append("\"__metadata__\":{\(pairs.joined(separator: ","))}")
-      }
-      var offset = 0
-      for entry in ordered {
-        let shape = entry.shape.dimensions.map(String.init).joined(separator: ",")
-        let end = offset + entry.bytes.count
-        header.append(
-          "\(JSONText.quoted(entry.name)):{\"dtype\":\"\(entry.type.rawValue)\",\"shape\":[\(shape)],"
-            + "\"data_offsets\":[\(offset),\(end)]}")
-        offset = end
-      }
-      var text = Array("{\(header.joined(separator: ","))}".utf8)
-      text += Array(repeating: UInt8(ascii: " "), count: (8 - text.count % 8) % 8)
-      var file = withUnsafeBytes(of: UInt64(text.count).littleEndian) { Array($0) }
-      file.reserveCapacity(8 + text.count + offset)
-      file += text
+      var file = Safetensors.header(of: ordered.map { ($0.name, $0.type, $0.shape) }, metadata: metadata)
+      file.reserveCapacity(file.count + ordered.reduce(0) { $0 + $1.bytes.count })
       for entry in ordered { file += entry.bytes }
       return file
     }
 
     /// Writes the file and waits until it is on the disk. Throws `FileError`.
     package func write(to path: String) throws { try DurableFile.write(encoded(), to: path) }
+  }
+
+  /// What stands before the bytes of arrays that follow in this order: wider elements first, so that every array
+  /// lies on a multiple of its element's size.
+  package static func header(
+    of arrays: [(name: String, type: ElementType, shape: Shape)], metadata: [(key: String, value: String)]
+  ) -> [UInt8] {
+    var header: [String] = []
+    if !metadata.isEmpty {
+      let pairs = metadata.map { "\(JSONText.quoted($0.key)):\(JSONText.quoted($0.value))" }
+      header.append("\"__metadata__\":{\(pairs.joined(separator: ","))}")
+    }
+    var offset = 0
+    for array in arrays {
+      let shape = array.shape.dimensions.map(String.init).joined(separator: ",")
+      let end = offset + array.shape.count * array.type.byteCount
+      header.append(
+        "\(JSONText.quoted(array.name)):{\"dtype\":\"\(array.type.rawValue)\",\"shape\":[\(shape)],"
+          + "\"data_offsets\":[\(offset),\(end)]}")
+      offset = end
+    }
+    var text = Array("{\(header.joined(separator: ","))}".utf8)
+    text += Array(repeating: UInt8(ascii: " "), count: (8 - text.count % 8) % 8)
+    return withUnsafeBytes(of: UInt64(text.count).littleEndian) { Array($0) } + text
   }
 }

@@ -5,10 +5,12 @@ import Tensors
 /// The lanes of a rank at inference: batch norm by its running statistics, no dropout, nothing saved.
 package final class Inference: @unchecked Sendable {
   package let network: Network
-  private let team: ThreadTeam
+  package let team: ThreadTeam
   private let kernels: InstructionSet
   private let prepared: PreparedWeights
   private let lanes: [WaveInFlight]
+  /// The node whose output the last one reads; nil where that is the images, or where the last one overwrites it.
+  private let featureNode: Int?
 
   /// - Parameters:
   ///   - values: parameters and running statistics, as the network's flat layout places them.
@@ -25,6 +27,13 @@ package final class Inference: @unchecked Sendable {
     let prepared = prepared ?? PreparedWeights(network, values: values, mode: .inference, kernels: kernels)
     self.prepared = prepared
     lanes = (0..<team.count).map { _ in WaveInFlight(plan, values: values, prepared: prepared) }
+    if case .node(let source)? = network.nodes.last?.inputs.first,
+      plan.outputs[source] != plan.outputs[network.nodes.count - 1]
+    {
+      featureNode = source
+    } else {
+      featureNode = nil
+    }
   }
 
   /// Makes the values ready. To be called whenever they may have changed, before `probabilities`.
@@ -37,18 +46,41 @@ package final class Inference: @unchecked Sendable {
     let rows = batch.map { FloatBuffer(count: $0.images * network.classes) }
     team.run { [self] lane in
       for index in stride(from: lane, to: batch.count, by: team.count) {
-        predict(batch[index], on: lanes[lane], into: rows[index])
+        predict(batch[index], on: lane, into: rows[index].pointer)
       }
     }
     return rows
   }
 
-  private func predict(_ microbatch: LoadedMicrobatch, on pass: WaveInFlight, into rows: FloatBuffer) {
+  /// The class probabilities of one microbatch, (N, K) row by row, on the thread of `lane`.
+  package func predict(
+    _ microbatch: LoadedMicrobatch, on lane: Int, into rows: UnsafeMutablePointer<Float>
+  ) {
+    let pass = lanes[lane]
     pass.load([microbatch.part])
     for node in network.nodes.indices { pass.forward(node: node) }
     SoftmaxCrossEntropy.probabilities(
-      logits: pass.logits, classes: network.classes, n: pass.images, images: 0..<pass.images,
-      into: rows.pointer,
+      logits: pass.logits, classes: network.classes, n: pass.images, images: 0..<pass.images, into: rows,
       kernels: kernels)
+  }
+
+  /// The length of the vector that the last layer reads; nil where there is none to be had.
+  package var featureCount: Int? { featureNode.map { network.nodes[$0].shape.count } }
+
+  /// What the last layer has read of the microbatch that `lane` predicted last, (N, F) row by row; (C, H, W) in
+  /// this order where it is no vector.
+  package func features(on lane: Int, into rows: UnsafeMutablePointer<Float>) {
+    guard let featureNode else { preconditionFailure("the network has no layer before its last") }
+    let (pass, shape) = (lanes[lane], network.nodes[featureNode].shape)
+    let planar = FloatBuffer(count: pass.images * shape.count)
+    BlockedLayout.unblock(
+      pass.output(of: featureNode), shape, n: pass.images, images: 0..<pass.images, into: planar.pointer,
+      kernels: kernels)
+    for channel in 0..<shape.channels {
+      for image in 0..<pass.images {
+        (rows + image * shape.count + channel * shape.area)
+          .update(from: planar.pointer + (channel * pass.images + image) * shape.area, count: shape.area)
+      }
+    }
   }
 }

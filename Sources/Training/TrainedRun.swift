@@ -16,7 +16,7 @@ package struct TrainedRun {
   package let checkpoint: CheckpointState
   package let communicator: Communicator
   package let place: Workplace
-  private let inference: Inference
+  let inference: Inference
 
   /// Reads the run on rank 0 and hands it out. Collective.
   ///
@@ -57,6 +57,14 @@ package struct TrainedRun {
 
   /// What happens to an image on its way to the network, as in training.
   package var pipeline: ImagePipeline { config.imagePipeline(checkpoint.normalisation) }
+
+  /// The length of the vector that the last layer reads. Throws `RunError` where there is none to be had.
+  package func featureCount() throws(RunError) -> Int {
+    guard let count = inference.featureCount else {
+      throw RunError("\(config.modelName) has no layer before its last, so there are no features")
+    }
+    return count
+  }
 
   /// Runs the network over images of `source`.
   package func evaluator(of source: any ImageSource) -> Evaluator {
