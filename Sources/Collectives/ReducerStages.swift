@@ -40,7 +40,8 @@ extension GradientReducer {
   @discardableResult
   package func poll(lane: Int) -> Bool {
     var worked = false
-    while takeSum() || takeRoot() || takeUpdate(lane: lane) { worked = true }
+    // What is furthest along first: its sums are still in the cache.
+    while takeUpdate(lane: lane) || takeRoot() || takeSum() { worked = true }
     if lane == 0, progressMessages() { worked = true }
     return worked
   }
@@ -58,14 +59,12 @@ extension GradientReducer {
 
   /// Waits for a condition and does meanwhile what there is to do; returns early where something failed.
   package func wait(lane: Int, until condition: () -> Bool) {
-    var naps = 0
+    var patience = Patience()
     while !condition(), !failed.load(ordering: .relaxed) {
       if poll(lane: lane) {
-        naps = 0
-      } else {
-        // A short wait is a neighbour's last operator; a long one must not keep a core from its work.
-        if naps < 200 { sched_yield() } else { usleep(50) }
-        naps += 1
+        patience = Patience()
+      } else if !patience.yields() {
+        usleep(50)
       }
     }
   }

@@ -1,5 +1,6 @@
 import CKernels
 import Glibc
+import Synchronization
 
 /// A value behind a mutex that threads can wait on. The standard library has no condition variable,
 /// so pthread's stands here, and nowhere else.
@@ -46,6 +47,24 @@ package final class Monitor<Value>: @unchecked Sendable {
   }
 }
 
+/// How a lane waits for others that are nearly done: it yields its core for some milliseconds before it sleeps.
+/// Waking up takes a tenth of a millisecond or more, up to one on a virtual core, which the host has given away
+/// meanwhile, and lanes meet at every step.
+package struct Patience {
+  private var end = 0.0
+
+  package init() {}
+
+  /// Whether to try again at once; else the caller should sleep.
+  package mutating func yields() -> Bool {
+    let now = monotonicSeconds()
+    if end == 0 { end = now + 0.005 }
+    guard now < end else { return false }
+    sched_yield()
+    return true
+  }
+}
+
 /// A thread that computes: denormals are flushed on it, and it can be joined.
 package final class WorkerThread: Sendable {
   private let handle: pthread_t
@@ -86,18 +105,27 @@ package final class ThreadTeam: Sendable {
     var work: (@Sendable (Int) -> Void)?
   }
 
+  /// What members watch before they sleep on the order.
+  private final class Signals: Sendable {
+    let number = Atomic(0)
+    let unfinished = Atomic(0)
+  }
+
   package let count: Int
   private let order = Monitor(Order())
+  private let signals = Signals()
   private let threads: [WorkerThread]
 
   package init(count: Int) {
     precondition(count > 0, "a team expects at least one member, got \(count)")
     self.count = count
-    let order = order
+    let (order, signals) = (order, signals)
     threads = (1..<max(1, count)).map { member in
       WorkerThread {
         var done = 0
         while true {
+          var patience = Patience()
+          while signals.number.load(ordering: .acquiring) == done, patience.yields() {}
           let work = order.wait(until: { $0.stopped || $0.number > done }) {
             order -> (@Sendable (Int) -> Void)? in
             done = order.number
@@ -105,6 +133,7 @@ package final class ThreadTeam: Sendable {
           }
           guard let work else { return }
           work(member)
+          signals.unfinished.subtract(1, ordering: .releasing)
           order.update { $0.unfinished -= 1 }
         }
       }
@@ -124,7 +153,11 @@ package final class ThreadTeam: Sendable {
       $0.unfinished = count - 1
       $0.work = work
     }
+    signals.unfinished.store(count - 1, ordering: .releasing)
+    signals.number.add(1, ordering: .releasing)
     work(0)
+    var patience = Patience()
+    while signals.unfinished.load(ordering: .acquiring) > 0, patience.yields() {}
     order.wait(until: { $0.unfinished == 0 }) { $0.work = nil }
   }
 }

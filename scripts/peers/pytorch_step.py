@@ -2,10 +2,11 @@
 """Times one training step (forward, backward, SGD with momentum) in PyTorch, on one thread.
 
   python scripts/peers/pytorch_step.py --model resnet18 --size 64 --batch 32 --mode channels_last
+  torchrun --nproc-per-node 2 scripts/peers/pytorch_step.py --batch 32 --mode channels_last     DDP, 32 images a rank
 
-Prints one JSON object, as `cnn-dist bench step --json` does. Needs torch==2.13.0, torchvision==0.28.0.
+Prints one JSON object, as `cnn-dist bench step --json` does; images a second are of all ranks. Needs torch==2.13.0, torchvision==0.28.0.
 """
-import argparse, json, resource, statistics, sys, time, types
+import argparse, json, os, resource, statistics, sys, time, types
 import torch, torch.nn as nn
 
 # torchvision's registrations need its compiled operators, which the classifiers do not use.
@@ -62,6 +63,10 @@ def main():
     if a.mode != "eager":
         net, x = net.to(memory_format=torch.channels_last), x.to(memory_format=torch.channels_last)
     model = torch.compile(net) if a.mode == "compile" else net
+    ranks = int(os.environ.get("WORLD_SIZE", "1"))
+    if ranks > 1:
+        torch.distributed.init_process_group("gloo")
+        model = nn.parallel.DistributedDataParallel(model)
     optimizer, loss_of = torch.optim.SGD(net.parameters(), lr=0.01, momentum=0.9), nn.CrossEntropyLoss()
 
     def step():
@@ -71,15 +76,24 @@ def main():
 
     for _ in range(3):
         step()
-    times, start = [], time.perf_counter()
-    while time.perf_counter() - start < a.seconds or len(times) < 5:
+    begin = time.perf_counter()
+    step()
+    count = torch.tensor([max(5, int(a.seconds / (time.perf_counter() - begin)))])
+    if ranks > 1:
+        torch.distributed.broadcast(count, 0)
+    times = []
+    for _ in range(int(count)):
         begin = time.perf_counter()
         step()
         times.append(time.perf_counter() - begin)
     median = statistics.median(times)
-    print(json.dumps({"model": a.model, "mode": a.mode, "batch": a.batch, "steps": len(times), "step_seconds": median,
-                      "images_per_second": a.batch / median,
-                      "peak_megabytes": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024}))
+    if ranks == 1 or torch.distributed.get_rank() == 0:
+        print(json.dumps({"model": a.model, "mode": a.mode, "batch": a.batch, "ranks": ranks, "steps": len(times),
+                          "step_seconds": median, "images_per_second": ranks * a.batch / median,
+                          "mean_images_per_second": ranks * a.batch / statistics.mean(times),
+                          "peak_megabytes": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024}))
+    if ranks > 1:
+        torch.distributed.destroy_process_group()
 
 
 if __name__ == "__main__":
