@@ -12,11 +12,17 @@ cnn_isa cnn_isa_detect(void) {
   return CNN_ISA_REF;
 }
 
+bool cnn_isa_has_bf16(void) {
+  __builtin_cpu_init();
+  return cnn_isa_detect() == CNN_ISA_AVX512 && __builtin_cpu_supports("avx512bf16");
+}
+
 void cnn_flush_denormals(void) {
   _MM_SET_FLUSH_ZERO_MODE(_MM_FLUSH_ZERO_ON);
   _MM_SET_DENORMALS_ZERO_MODE(_MM_DENORMALS_ZERO_ON);
 }
 #else
 cnn_isa cnn_isa_detect(void) { return CNN_ISA_REF; }
+bool cnn_isa_has_bf16(void) { return false; }
 void cnn_flush_denormals(void) {}
 #endif

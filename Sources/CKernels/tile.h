@@ -10,15 +10,19 @@ enum {
   tile_nn_rows_ref = 3,
   tile_nn_rows_avx2 = 6,
   tile_nn_rows_avx512 = 14,
+  tile_nn_rows_avx512bf16 = 14,
   tile_nn_vectors_ref = 1,
   tile_nn_vectors_avx2 = 1,
   tile_nn_vectors_avx512 = 2,
+  tile_nn_vectors_avx512bf16 = 2,
   tile_tn_rows_ref = 4,
   tile_tn_rows_avx2 = 4,
   tile_tn_rows_avx512 = 8,
+  tile_tn_rows_avx512bf16 = 8,
   tile_tn_vectors_ref = 1,
   tile_tn_vectors_avx2 = 1,
   tile_tn_vectors_avx512 = 2,
+  tile_tn_vectors_avx512bf16 = 2,
 };
 
 // C = the sum over taps of A(tap) * B(tap). A is blocked by k: value k of row r lies at

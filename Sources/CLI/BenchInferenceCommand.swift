@@ -26,7 +26,8 @@ struct BenchInferenceCommand: ParsableCommand {
     try Program.run { communicator in
       let benchmark = InferenceBenchmark(
         model: benched.model, input: benched.input, classes: benched.classes, batch: batch,
-        lanes: benched.lanes, convolution: benched.convolution, kernels: try benched.kernels())
+        lanes: benched.lanes, convolution: benched.convolution, precision: benched.precision,
+        kernels: try benched.kernels())
       let report = try benchmark.run(communicator, seconds: benched.seconds)
       if communicator.rank == 0 { print(benched.json ? report.json : report.text) }
       return 0

@@ -15,6 +15,7 @@ struct BenchStepCommand: ParsableCommand {
         cnn-dist bench step --model resnet18 --size 64 --batch 32 --lanes 1
         mpirun -np 2 cnn-dist bench step --model seed_cnn --json
         cnn-dist bench step --model resnet18 --batch 32 --convolution blas --operators
+        cnn-dist bench step --model resnet18 --batch 32 --precision auto
         mpirun -np 2 cnn-dist bench step --model resnet18 --pairs 200     what the tree costs
         cnn-dist bench step --model resnet18 --batch 32 --compare pytorch --python venv/bin/python
       """)
@@ -83,6 +84,7 @@ struct BenchStepCommand: ParsableCommand {
     let ours: [(String, Any)] = [
       ("wave", wave), ("activation-checkpointing", activationCheckpointing.rawValue),
       ("optimizer", optimizer.rawValue), ("convolution", benched.convolution.rawValue),
+      ("precision", benched.precision.rawValue),
     ]
     func words(_ options: [(String, Any)]) -> [String] { options.flatMap { ["--\($0.0)", "\($0.1)"] } }
     try PeerComparison(
@@ -98,8 +100,8 @@ struct BenchStepCommand: ParsableCommand {
     return StepBenchmark(
       model: benched.model, input: benched.input, classes: benched.classes, batch: batch,
       microbatch: microbatch, wave: wave, checkpointing: activationCheckpointing, lanes: benched.lanes,
-      optimizer: settings, convolution: benched.convolution, kernels: try benched.kernels(),
-      operators: operators)
+      optimizer: settings, convolution: benched.convolution, precision: benched.precision,
+      kernels: try benched.kernels(), operators: operators)
   }
 }
 

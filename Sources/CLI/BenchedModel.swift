@@ -16,12 +16,19 @@ struct BenchedModel: ParsableArguments {
     help:
       "The algorithm of convolutions: \(ConvolutionChoice.allCases.map(\.rawValue).joined(separator: ", ")).")
   var convolution = ConvolutionChoice.auto
+  @Option(help: "What convolutions and linear layers multiply: fp32, bf16, or auto, whichever is faster.")
+  var precision = Precision.fp32
   @Option(help: "How long to measure, in seconds.") var seconds = 6.0
   @Flag(help: "Print one JSON object instead of text.") var json = false
 
   func validate() throws {
     guard size > 0, channels > 0, classes > 1, lanes >= 0, seconds > 0 else {
       throw ValidationError("sizes and counts are positive, and there are at least 2 classes")
+    }
+    // bf16 has an algorithm of its own.
+    guard precision == .fp32 || convolution == .auto else {
+      throw ValidationError(
+        "--precision \(precision.rawValue) expects --convolution auto, got \(convolution.rawValue)")
     }
   }
 
@@ -33,5 +40,6 @@ struct BenchedModel: ParsableArguments {
   }
 }
 
+extension Precision: ExpressibleByArgument {}
 extension ConvolutionChoice: ExpressibleByArgument {}
 extension ActivationCheckpointing: ExpressibleByArgument {}

@@ -23,6 +23,7 @@ package struct Conv2d: ConvolvingLayer, Equatable {
   package var initialisation: WeightInitialisation
   package var algorithm: ConvolutionChoice
   package var measured: PassAlgorithms?
+  package var precision = Precision.fp32
   /// What follows, in inference: `.nothing`, `.relu` or `.addThenReLU`.
   package var following = Following.nothing
   /// Whether x are the network's images, planar (C, N, H, W), whose gradient nobody wants.

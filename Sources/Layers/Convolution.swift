@@ -35,15 +35,17 @@ struct Convolution {
   private let shape: ConvolutionShape
   private let kernels: InstructionSet
   private let choice: ConvolutionChoice
+  private let precision: Precision
   private let measured: PassAlgorithms?
 
   /// `shape` with all images of the wave.
   init(
-    _ shape: ConvolutionShape, _ choice: ConvolutionChoice, measured: PassAlgorithms? = nil,
-    _ kernels: InstructionSet
+    _ shape: ConvolutionShape, _ choice: ConvolutionChoice, _ precision: Precision,
+    measured: PassAlgorithms? = nil, _ kernels: InstructionSet
   ) {
     self.shape = shape
     self.choice = choice
+    self.precision = precision
     self.measured = measured
     self.kernels = kernels
   }
@@ -60,14 +62,45 @@ struct Convolution {
     if shape.isDepthwise { return ("depthwise", "direct") }
     if shape.groups == 1 && shape.coversInput { return ("dense", "direct") }
     if shape.groups == 1 && shape.kh == 1 && shape.kw == 1 { return ("pointwise", "direct") }
-    guard shape.isWinograd, min(shape.ic, shape.oc) >= 16 else { return ("direct", "direct") }
+    return (winograd(shape)?.name ?? "direct", "direct")
+  }
+
+  /// The best of Winograd's, and its products for each pair of channels; nil where direct sums are better.
+  private static func winograd(_ shape: ConvolutionShape) -> (name: String, products: Int)? {
+    guard shape.isWinograd, min(shape.ic, shape.oc) >= 16 else { return nil }
     func products(_ tile: Int) -> Int {
       ((shape.oh + tile - 1) / tile) * ((shape.ow + tile - 1) / tile) * (tile + 2) * (tile + 2)
     }
-    var (best, fewest) = ("winograd4", products(4))
-    if 10 * products(2) < 9 * fewest { (best, fewest) = ("winograd2", products(2)) }
-    if 10 * products(5) < 9 * fewest { (best, fewest) = ("winograd5", products(5)) }
-    return 10 * fewest < 9 * 9 * shape.oh * shape.ow ? (best, "direct") : ("direct", "direct")
+    let plain = 9 * shape.oh * shape.ow
+    var best = (name: "winograd4", products: products(4))
+    if 10 * products(2) < 9 * best.products { best = ("winograd2", products(2)) }
+    if 10 * products(5) < 9 * best.products { best = ("winograd5", products(5)) }
+    return 10 * best.products < 9 * plain ? best : nil
+  }
+
+  /// Whether the precision wants bf16 in a pass, where there is an algorithm.
+  private func rounds(_ pass: cnn_conv_pass) -> Bool {
+    switch precision {
+    case .fp32: false
+    case .bf16: true
+    case .auto: Self.roundingPays(shape, pass)
+    }
+  }
+
+  /// Whether bf16 is faster than the fp32 algorithm of `ranking`. It multiplies twice as fast, and padding not at
+  /// all; a product of Winograd's costs more than one, for its transforms. So bf16 wins up to 2.5 times
+  /// Winograd's products, backward 3 times: at 4×4 outputs and below. Not in linear layers, where rounding the
+  /// weights once a step takes longer than the products of a batch, nor with 16 channels or fewer to
+  /// add over, which fill half of the pairs. ARCHITECTURE.md has the measurements.
+  private static func roundingPays(_ shape: ConvolutionShape, _ pass: cnn_conv_pass) -> Bool {
+    guard !shape.planar else { return true }
+    let depth = pass == CNN_CONV_FORWARD ? shape.ic : pass == CNN_CONV_BACKWARD_DATA ? shape.oc : 32
+    guard !shape.coversInput, depth > 16 else { return false }
+    guard let winograd = winograd(shape) else { return true }
+    // With 3 taps an output of e rows or columns meets 3·e − 2 of the image, where one is padded at each end.
+    func inside(_ outputs: Int, _ padding: Int) -> Int { 3 * outputs - 2 * padding }
+    let products = inside(shape.oh, shape.ph) * inside(shape.ow, shape.pw)
+    return 10 * products < (pass == CNN_CONV_FORWARD ? 25 : 30) * winograd.products
   }
 
   /// The algorithm of a pass; nil for BLAS. Called for every pass over a layer, so it allocates nothing.
@@ -75,6 +108,11 @@ struct Convolution {
     if choice == .blas { return nil }
     if let measured, let algorithm = Self.fitting(measured[pass], shape, pass, kernels) { return algorithm }
     if let forced = choice.forced, let algorithm = Self.fitting(forced, shape, pass, kernels) {
+      return algorithm
+    }
+    if rounds(pass),
+      let algorithm = Self.fitting(shape.planar ? "stem_bf16" : "bf16", shape, pass, kernels)
+    {
       return algorithm
     }
     let (first, second) = Self.ranking(shape)

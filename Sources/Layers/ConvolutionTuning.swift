@@ -28,7 +28,7 @@ package struct ConvolutionTuning {
     few.n = min(few.n, Self.imagesForErrors)
     few.images = few.n
     let compared = ConvolutionBenchmark(few, kernels: kernels)
-    let rule = Convolution(shape, .auto, kernels).algorithmNames
+    let rule = Convolution(shape, .auto, .fp32, kernels).algorithmNames
     var found = PassAlgorithms(
       forward: rule[0], backwardData: PassAlgorithms.noPass, backwardWeights: rule[2])
     for pass in timed.passes {

@@ -7,6 +7,7 @@ package protocol ConvolvingLayer: Layer {
   var algorithm: ConvolutionChoice { get set }
   /// The algorithms that were measured to be fastest, in the place of the rule's; nil where none were.
   var measured: PassAlgorithms? { get set }
+  var precision: Precision { get set }
   var hasBias: Bool { get }
   /// What its forward pass ends with.
   var following: Following { get }
@@ -17,7 +18,7 @@ package protocol ConvolvingLayer: Layer {
 extension ConvolvingLayer {
   func convolution(images: Int, input: FeatureShape, _ kernels: InstructionSet) -> Convolution {
     Convolution(
-      convolutionShape(images: images, input: input), algorithm, measured: measured, kernels)
+      convolutionShape(images: images, input: input), algorithm, precision, measured: measured, kernels)
   }
 
   package func memory(for inputs: [FeatureShape], images: Int, kernels: InstructionSet) -> MemoryNeeds {

@@ -12,6 +12,7 @@ package struct Linear: ConvolvingLayer, Equatable {
   /// A forced algorithm is meant for convolutions, so it isn't asked of linear layers.
   package var algorithm: ConvolutionChoice
   package var measured: PassAlgorithms?
+  package var precision = Precision.fp32
   /// Whether it reads images (C, H, W) as the vector of F = C·H·W features that `Flatten` would make.
   package var flattens = false
 

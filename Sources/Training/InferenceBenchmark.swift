@@ -14,11 +14,12 @@ package struct InferenceBenchmark: Sendable {
   package let batch: Int
   package let lanes: Int
   package let convolution: ConvolutionChoice
+  package let precision: Precision
   package let kernels: InstructionSet
 
   package init(
     model: String, input: FeatureShape, classes: Int, batch: Int, lanes: Int, convolution: ConvolutionChoice,
-    kernels: InstructionSet
+    precision: Precision = .fp32, kernels: InstructionSet
   ) {
     self.model = model
     self.input = input
@@ -26,6 +27,7 @@ package struct InferenceBenchmark: Sendable {
     self.batch = batch
     self.lanes = lanes
     self.convolution = convolution
+    self.precision = precision
     self.kernels = kernels
   }
 
@@ -44,7 +46,7 @@ package struct InferenceBenchmark: Sendable {
       let milliseconds = (medianSeconds * 1e5).rounded() / 100
       return """
         \(benchmark.model) \(benchmark.input), batch \(benchmark.batch), \(ranks) rank(s) × \(lanes) lane(s), \
-        \(benchmark.kernels), convolution \(benchmark.convolution)
+        \(benchmark.kernels), convolution \(benchmark.convolution), \(benchmark.precision)
         median of \(batchSeconds.count) batches: \(milliseconds) ms, \
         \((imagesPerSecond * 10).rounded() / 10) images/s
         """
@@ -53,7 +55,7 @@ package struct InferenceBenchmark: Sendable {
     package var json: String {
       """
       {"model": "\(benchmark.model)", "batch": \(benchmark.batch), "ranks": \(ranks), "lanes": \(lanes), \
-      "isa": "\(benchmark.kernels)", "convolution": "\(benchmark.convolution)", \
+      "isa": "\(benchmark.kernels)", "convolution": "\(benchmark.convolution)", "precision": "\(benchmark.precision)", \
       "batches": \(batchSeconds.count), "batch_seconds": \(medianSeconds), "images_per_second": \(imagesPerSecond)}
       """
     }
@@ -63,7 +65,8 @@ package struct InferenceBenchmark: Sendable {
   package func run(_ communicator: Communicator, seconds: Double) throws -> Report {
     let placement = try Placement.establish(communicator, lanes: lanes == 0 ? nil : lanes)
     let network = try Network.toMeasure(
-      model, input: input, classes: classes, by: convolution, images: batch, kernels: kernels, communicator)
+      model, input: input, classes: classes, by: convolution, in: precision, images: batch, kernels: kernels,
+      communicator)
     let team = ThreadTeam(count: placement.own.lanes)
     let pinning = LanePinning(placement)
     pinning.bind(team)

@@ -137,8 +137,8 @@ extension Network {
   /// A network of the zoo to measure with; with `tuned`, by what rank 0 finds for microbatches of `images`.
   /// Collective.
   static func toMeasure(
-    _ model: String, input: FeatureShape, classes: Int, by choice: ConvolutionChoice, images: Int,
-    kernels: InstructionSet, _ communicator: Communicator
+    _ model: String, input: FeatureShape, classes: Int, by choice: ConvolutionChoice,
+    in precision: Precision, images: Int, kernels: InstructionSet, _ communicator: Communicator
   ) throws -> Network {
     let network = try communicator.together {
       try ModelZoo.network(model, input: input, options: .init(classes: classes))
@@ -147,6 +147,8 @@ extension Network {
       choice == .tuned
       ? try communicator.fromCoordinator { try TunedAlgorithms(network, images: images, kernels: kernels) }
       : nil
-    return try communicator.together { try network.computing(by: choice, measured: found?.layers ?? []) }
+    return try communicator.together {
+      try network.computing(by: choice, in: precision, measured: found?.layers ?? [])
+    }
   }
 }

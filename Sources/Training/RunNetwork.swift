@@ -6,7 +6,8 @@ import Tensors
 extension RunConfig {
   /// The network that the configuration describes, for `classes` classes. Throws `NetworkError`.
   package func network(classes: Int) throws(NetworkError) -> Network {
-    try describedNetwork(classes: classes).computing(by: engine.convolution, measured: engine.algorithms)
+    try describedNetwork(classes: classes)
+      .computing(by: engine.convolution, in: engine.precision, measured: engine.algorithms)
       .takingStatistics(over: training.batchStatistics)
   }
 

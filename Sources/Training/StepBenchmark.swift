@@ -17,6 +17,7 @@ package struct StepBenchmark: Sendable {
   package let lanes: Int
   package let optimizer: OptimizerConfig
   package let convolution: ConvolutionChoice
+  package let precision: Precision
   package let kernels: InstructionSet
   /// Whether the report says what each operator took.
   package let operators: Bool
@@ -24,7 +25,7 @@ package struct StepBenchmark: Sendable {
   package init(
     model: String, input: FeatureShape, classes: Int, batch: Int, microbatch: Int, wave: Int,
     checkpointing: ActivationCheckpointing = .none, lanes: Int, optimizer: OptimizerConfig,
-    convolution: ConvolutionChoice, kernels: InstructionSet,
+    convolution: ConvolutionChoice, precision: Precision = .fp32, kernels: InstructionSet,
     operators: Bool = false
   ) {
     self.model = model
@@ -37,6 +38,7 @@ package struct StepBenchmark: Sendable {
     self.lanes = lanes
     self.optimizer = optimizer
     self.convolution = convolution
+    self.precision = precision
     self.kernels = kernels
     self.operators = operators
   }
@@ -62,7 +64,8 @@ package struct StepBenchmark: Sendable {
       let milliseconds = (medianSeconds * 1e5).rounded() / 100
       return """
         \(benchmark.model) \(benchmark.input), batch \(benchmark.batch) in microbatches of \(benchmark.microbatch), \
-        \(ranks) rank(s) × \(lanes) lane(s), \(benchmark.kernels), convolution \(benchmark.convolution), \(blasKernel)
+        \(ranks) rank(s) × \(lanes) lane(s), \(benchmark.kernels), convolution \(benchmark.convolution), \
+        \(benchmark.precision), \(blasKernel)
         median of \(stepSeconds.count) steps: \(milliseconds) ms, \((imagesPerSecond * 10).rounded() / 10) images/s \
         (over all steps \((meanImagesPerSecond * 10).rounded() / 10))
         """ + (operatorTable.map { "\nmilliseconds of a step in the first lane\n\n\($0)" } ?? "")
@@ -72,7 +75,7 @@ package struct StepBenchmark: Sendable {
       """
       {"model": "\(benchmark.model)", "batch": \(benchmark.batch), "microbatch": \(benchmark.microbatch), \
       "ranks": \(ranks), "lanes": \(lanes), "isa": "\(benchmark.kernels)", \
-      "convolution": "\(benchmark.convolution)", "blas": "\(blasKernel)", \
+      "convolution": "\(benchmark.convolution)", "precision": "\(benchmark.precision)", "blas": "\(blasKernel)", \
       "steps": \(stepSeconds.count), "step_seconds": \(medianSeconds), "images_per_second": \(imagesPerSecond), \
       "mean_images_per_second": \(meanImagesPerSecond), "all_step_seconds": \(stepSeconds)}
       """
@@ -114,8 +117,8 @@ package struct StepBenchmark: Sendable {
     let sizes = EpochOrder(count: batch, batch: batch, microbatch: microbatch).microbatches(ofStep: 0)
       .map(\.count)
     let network = try Network.toMeasure(
-      model, input: input, classes: classes, by: convolution, images: microbatch, kernels: kernels,
-      communicator
+      model, input: input, classes: classes, by: convolution, in: precision, images: microbatch,
+      kernels: kernels, communicator
     ).fused()
     let team = ThreadTeam(count: placement.own.lanes)
     let pinning = LanePinning(placement)

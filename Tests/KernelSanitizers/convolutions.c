@@ -25,13 +25,13 @@ static float *memory(size_t floats) {
   return p;
 }
 
-// Random values, zeros in the lanes of channels that don't exist.
+// Random values that bf16 has, zeros in the lanes of channels that don't exist.
 static float *activations(ptrdiff_t channels, ptrdiff_t positions, bool planar) {
   const ptrdiff_t count = planar ? channels * positions : blocks(channels) * CNN_BLOCK * positions;
   float *x = memory((size_t)count);
   for (ptrdiff_t i = 0; i < count; i++) {
     const ptrdiff_t channel = planar ? 0 : i / (positions * CNN_BLOCK) * CNN_BLOCK + i % CNN_BLOCK;
-    x[i] = channel < channels ? (float)between(-1000, 1000) / 1000 : 0;
+    x[i] = channel < channels ? (float)between(-128, 128) / 128 : 0;
   }
   return x;
 }
@@ -112,11 +112,12 @@ static double error(const float *a, const float *b, size_t count) {
   return difference / largest;
 }
 
-enum { isas = 3, passes = 3, algorithms = 32 };
+// The instruction sets, and the best with bf16 by instruction where the CPU has it.
+enum { native = CNN_ISA_AVX512 + 1, isas = 4, passes = 3, algorithms = 32 };
 typedef enum { not_run = 0, passed = 1, failed = 2 } outcome;
 static outcome outcomes[isas][algorithms][passes];
 
-static void check(const cnn_conv_shape *s, cnn_isa isa) {
+static void check(const cnn_conv_shape *s, int isa) {
   const ptrdiff_t depth = s->kh * s->kw * (s->ic / s->groups);
   arrays in = {.x = activations(s->ic, s->n * s->ih * s->iw, s->planar),
                .dy = activations(s->oc, s->n * s->oh * s->ow, false),
@@ -129,17 +130,18 @@ static void check(const cnn_conv_shape *s, cnn_isa isa) {
     for (ptrdiff_t k = 0; k < depth; k++) {
       const ptrdiff_t first = o / CNN_PANEL * CNN_PANEL, left = blocks(s->oc) * CNN_BLOCK - first;
       const ptrdiff_t width = left < CNN_PANEL ? left : CNN_PANEL;
-      in.weight[first * depth + k * width + o - first] = o < s->oc ? (float)between(-1000, 1000) / 1000 : 0;
+      in.weight[first * depth + k * width + o - first] = o < s->oc ? (float)between(-128, 128) / 128 : 0;
     }
   size_t count;
-  const cnn_conv_algorithm *const *table = cnn_conv_algorithms(isa, &count);
+  const cnn_conv_algorithm *const *table = isa == native ? cnn_conv_algorithms(CNN_ISA_AVX512, &count)
+                                                         : cnn_conv_algorithms_without_bf16((cnn_isa)isa, &count);
   const cnn_conv_algorithm *ref = cnn_conv_algorithm_named(CNN_ISA_REF, "ref");
   for (int pass = 0; pass < 3; pass++) {
     if (s->planar && pass == CNN_CONV_BACKWARD_DATA) continue;
     float *expected = run(ref, s, pass, &in);
     const size_t size = pass == 0 ? in.y_count : pass == 1 ? in.x_count : in.weight_count;
     for (size_t i = 0; i < count && i < algorithms; i++) {
-      if (!table[i]->fits(s, pass)) continue;
+      if (!table[i]->fits(s, pass) || (isa == native && !strstr(table[i]->name, "bf16"))) continue;
       float *result = run(table[i], s, pass, &in);
       const double e = error(result, expected, size);
       free(result);
@@ -164,6 +166,7 @@ int main(int count, char **arguments) {
   for (int i = 0; i < shapes; i++) {
     const cnn_conv_shape shape = random_shape();
     for (int isa = CNN_ISA_REF; isa <= (int)cnn_isa_detect(); isa++) check(&shape, isa);
+    if (cnn_isa_has_bf16()) check(&shape, native);
   }
   int total[3] = {0};
   for (int isa = 0; isa < isas; isa++)

@@ -24,7 +24,7 @@ func run() throws {
   let network = try ModelZoo.network(
     config.model.name, input: input,
     options: ModelZoo.Options(classes: classes, dropout: config.model.dropout)
-  ).computing(by: config.engine.convolution).fused()
+  ).computing(by: config.engine.convolution, in: config.engine.precision).fused()
   let values = network.initialValues(seed: 0)
   for entry in network.layout.entries {
     let tensor = try given.tensor("weights.\(entry.name)")

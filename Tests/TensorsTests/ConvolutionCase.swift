@@ -3,7 +3,7 @@ import Tensors
 
 /// A convolution to compare algorithms on: its arrays in the layouts of the kernels. Images beside those
 /// of the call hold NaN, in inputs and in outputs, so that whoever reads or writes them is seen.
-struct ConvolutionCase: CustomStringConvertible {
+struct ConvolutionCase: CustomStringConvertible, Sendable {
   enum Pass: UInt32, CaseIterable {
     case forward, backwardData, backwardWeights
     var constant: cnn_conv_pass { cnn_conv_pass(rawValue: rawValue) }
@@ -12,9 +12,11 @@ struct ConvolutionCase: CustomStringConvertible {
   let shape: cnn_conv_shape
   let x: FloatBuffer
   let dy: FloatBuffer
+  /// Lies as y does.
+  let residual: FloatBuffer
   let weight: FloatBuffer
   let bias: FloatBuffer?
-  /// What ends forward beside the bias: nothing, a ReLU, or a residual (`dy`, which lies as y does) and a ReLU.
+  /// What ends forward beside the bias: nothing, a ReLU, or a residual and a ReLU.
   let followers: Int
 
   init(_ shape: cnn_conv_shape, hasBias: Bool) {
@@ -23,6 +25,7 @@ struct ConvolutionCase: CustomStringConvertible {
     let stream = RandomStream(seed: 5, purpose: .test(1))
     x = FloatBuffer(count: Self.count(.backwardData, shape))
     dy = FloatBuffer(count: Self.count(.forward, shape))
+    residual = dy
     weight = FloatBuffer(count: Self.count(.backwardWeights, shape))
     bias = hasBias ? FloatBuffer(count: Self.rounded(shape.oc)) : nil
     for buffer in [x, dy, weight] { Self.fill(buffer, .nan) }
@@ -50,9 +53,27 @@ struct ConvolutionCase: CustomStringConvertible {
     }
   }
 
-  private init(_ shape: cnn_conv_shape, arraysOf other: ConvolutionCase) {
+  private init(
+    _ shape: cnn_conv_shape, arraysOf other: ConvolutionCase, _ change: (FloatBuffer) -> FloatBuffer = { $0 }
+  ) {
     self.shape = shape
-    (x, dy, weight, bias, followers) = (other.x, other.dy, other.weight, other.bias, other.followers)
+    (x, dy, weight) = (change(other.x), change(other.dy), change(other.weight))
+    (residual, bias, followers) = (other.residual, other.bias, other.followers)
+  }
+
+  /// The same with what is multiplied changed value by value; residual and bias stay.
+  func factors(_ change: (Float) -> Float) -> ConvolutionCase {
+    ConvolutionCase(shape, arraysOf: self) { FloatBuffer($0.values.map(change)) }
+  }
+
+  /// The same with what is multiplied rounded to bf16: to the nearest, ties to even.
+  func factorsRoundedToBF16() -> ConvolutionCase { factors(Self.roundedToBF16) }
+
+  static func roundedToBF16(_ x: Float) -> Float {
+    guard x.isFinite, x != 0 else { return x }
+    // The distance between neighbours that have 8 significant bits.
+    let step = x.ulp * 65_536
+    return (x / step).rounded(.toNearestOrEven) * step
   }
 
   /// The same arrays, for a call on other images of them.
@@ -105,7 +126,7 @@ struct ConvolutionCase: CustomStringConvertible {
       switch pass {
       case .forward:
         var ending = cnn_conv_ending(
-          bias: bias?.pointer, residual: followers == 2 ? dy.pointer : nil, relu: followers > 0)
+          bias: bias?.pointer, residual: followers == 2 ? residual.pointer : nil, relu: followers > 0)
         algorithm.forward(shape, to, x.pointer, weight.pointer, ready, &ending, memory)
       case .backwardData: algorithm.backward_data(shape, to, dy.pointer, weight.pointer, ready, memory)
       case .backwardWeights: algorithm.backward_weights(shape, to, x.pointer, dy.pointer, memory)

@@ -12,9 +12,22 @@ import Testing
     return (0..<count).compactMap { table[$0]?.pointee }
   }
 
+  /// The same, and those of bf16 as a CPU has them that must emulate it.
+  static func allAlgorithms(_ set: InstructionSet) -> [cnn_conv_algorithm] {
+    var count = 0
+    guard let table = cnn_conv_algorithms_without_bf16(set.kernelTable, &count) else { return [] }
+    return algorithms(set) + (0..<count).compactMap { table[$0]?.pointee }.filter(rounds)
+  }
+
+  /// Whether an algorithm rounds what it multiplies to bf16.
+  static func rounds(_ algorithm: cnn_conv_algorithm) -> Bool {
+    String(cString: algorithm.name).contains("bf16")
+  }
+
   /// max|error| / max|y|. Weight gradients of wide images are chains of 10,000 products, one by one.
   static func bound(_ name: String, _ kind: ConvolutionKind) -> Double {
-    ["stem": 1e-5, "winograd4": 3e-5, "winograd5": 2e-5][name] ?? (kind == .wide ? 1e-5 : 3e-6)
+    ["stem": 1e-5, "stem_bf16": 1e-5, "winograd4": 3e-5, "winograd5": 2e-5][name]
+      ?? (kind == .wide ? 1e-5 : 3e-6)
   }
 
   @Test func theTableBeginsWithTheYardstickAndFindsAllByName() {
@@ -63,11 +76,15 @@ import Testing
     let reference = try #require(Self.algorithms(.ref).first)
     for number in 0..<(kind == .wide ? 6 : 60) {
       let test = ConvolutionCase(kind.shape(number), hasBias: number % 2 == 0)
+      let rounded = test.factorsRoundedToBF16()
       for pass in ConvolutionCase.Pass.allCases {
-        guard let expected = test.run(reference, pass) else { continue }
+        guard let exact = test.run(reference, pass), let ofRounded = rounded.run(reference, pass) else {
+          continue
+        }
         for set in Self.sets {
-          for algorithm in Self.algorithms(set).dropFirst() {
+          for algorithm in Self.allAlgorithms(set).dropFirst() {
             guard let got = test.run(algorithm, pass) else { continue }
+            let expected = Self.rounds(algorithm) ? ofRounded : exact
             let name = String(cString: algorithm.name)
             let difference = Self.difference(
               got.values, expected.values, ConvolutionCase.count(pass, test.shape))
@@ -122,7 +139,7 @@ import Testing
     for number in 0..<20 {
       var shape = kind.shape(number)
       for set in Self.sets {
-        for algorithm in Self.algorithms(set) {
+        for algorithm in Self.allAlgorithms(set) {
           for pass in ConvolutionCase.Pass.allCases {
             var least = 0
             for images in 1...40 {
@@ -146,7 +163,7 @@ import Testing
       let test = ConvolutionCase(kind.shape(number), hasBias: true)
       let s = test.shape
       for set in Self.sets {
-        for algorithm in Self.algorithms(set) {
+        for algorithm in Self.allAlgorithms(set) {
           let name = String(cString: algorithm.name)
           for (pass, channels, area) in [
             (ConvolutionCase.Pass.forward, s.oc, s.oh * s.ow), (.backwardData, s.ic, s.ih * s.iw),
@@ -171,7 +188,7 @@ import Testing
       let all = ConvolutionCase(together, hasBias: true)
       let alone = all.restricted(to: (together.n / 2)..<(together.n / 2 + 1))
       for set in Self.sets {
-        for algorithm in Self.algorithms(set) {
+        for algorithm in Self.allAlgorithms(set) {
           for pass in [ConvolutionCase.Pass.forward, .backwardData] {
             guard let one = alone.run(algorithm, pass)?.values, let every = all.run(algorithm, pass)?.values
             else { continue }

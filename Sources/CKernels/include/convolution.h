@@ -59,8 +59,12 @@ typedef struct {
                            float *scratch);
 } cnn_conv_algorithm;
 
-// All algorithms of an instruction set, `ref` first.
+// All algorithms of an instruction set, `ref` first. Those named bf16… round what they multiply to bf16 and
+// add in fp32: the same bits on all instruction sets, on a thread that flushes denormals.
 const cnn_conv_algorithm *const *cnn_conv_algorithms(cnn_isa isa, size_t *count);
+
+// The same as a CPU has them that must emulate products of bf16 (cnn_isa_has_bf16).
+const cnn_conv_algorithm *const *cnn_conv_algorithms_without_bf16(cnn_isa isa, size_t *count);
 
 // The one of this name, or NULL.
 const cnn_conv_algorithm *cnn_conv_algorithm_named(cnn_isa isa, const char *name);

@@ -150,6 +150,7 @@ package struct EngineConfig: Codable, Sendable, Equatable {
   package var convolution = ConvolutionChoice.auto
   /// For `tuned`: what computes each layer. Found when a run begins, where there is nothing.
   package var algorithms: [LayerAlgorithms] = []
+  package var precision = Precision.fp32
 }
 
 package struct PlacementConfig: Codable, Sendable, Equatable {
@@ -175,6 +176,7 @@ package struct ChecksConfig: Codable, Sendable, Equatable {
 }
 
 extension ConvolutionChoice: ConfigChoice {}
+extension Precision: ConfigChoice {}
 extension BatchStatistics: ConfigChoice {}
 extension ActivationCheckpointing: ConfigChoice {}
 

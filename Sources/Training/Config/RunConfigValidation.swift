@@ -116,6 +116,12 @@ extension RunConfig {
           + "training.batch_statistics is global_batch, got \(training.wave)")
     }
     try atLeast("training.lanes", training.lanes, 0)
+    guard engine.precision == .fp32 || engine.convolution == .auto else {
+      throw ConfigProblem(
+        "engine.convolution", "engine.precision",
+        problem: "expects auto where engine.precision is \(engine.precision.rawValue), since bf16 has an "
+          + "algorithm of its own, got \(engine.convolution.rawValue)")
+    }
     try atLeast("training.evaluate_every", training.evaluateEvery, 1)
     try share("loss.label_smoothing", loss.labelSmoothing)
     if case .listed(let weights) = loss.classWeights {
