@@ -22,9 +22,10 @@ package struct Conv2d: ConvolvingLayer, Equatable {
   package var hasBias: Bool
   package var initialisation: WeightInitialisation
   package var algorithm: ConvolutionChoice
+  package var choice: ConvolutionChoice { algorithm }
   package var measured: PassAlgorithms?
   package var precision = Precision.fp32
-  /// What follows, in inference: `.nothing`, `.relu` or `.addThenReLU`.
+  /// What follows, in inference.
   package var following = Following.nothing
   /// Whether x are the network's images, planar (C, N, H, W), whose gradient nobody wants.
   package var readsImages = false
@@ -64,7 +65,8 @@ package struct Conv2d: ConvolvingLayer, Equatable {
           + inputs.dropFirst().map(\.description).joined(separator: " and "))
     }
     try Convolution.check(shape(images: 1, input: inputs[0], output: y), algorithm)
-    return y
+    guard following == .reluThenMaxPool else { return y }
+    return FeatureShape(channels: y.channels, height: y.height / 2, width: y.width / 2)
   }
 
   /// O = ⌊(I + padding − d·(k − 1) − 1) / s⌋ + 1, for height and width.
@@ -138,7 +140,7 @@ package struct Conv2d: ConvolvingLayer, Equatable {
   }
 
   package func multiplyAdds(for inputs: [FeatureShape]) -> Int {
-    guard let output = try? outputShape(of: inputs) else { return 0 }
+    guard let output = try? extent(of: inputs[0]) else { return 0 }
     return output.count * inputs[0].channels / groups * kernel.area
   }
 

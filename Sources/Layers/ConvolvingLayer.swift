@@ -3,8 +3,9 @@ import Tensors
 
 /// A layer that is computed as a convolution: `Conv2d`, and `Linear`, whose kernel covers its input.
 package protocol ConvolvingLayer: Layer {
-  /// What is asked of it; linear layers know `auto` and `blas` only.
+  /// What is asked of it, and what it takes of that: a forced algorithm is meant for convolutions alone.
   var algorithm: ConvolutionChoice { get set }
+  var choice: ConvolutionChoice { get }
   /// The algorithms that were measured to be fastest, in the place of the rule's; nil where none were.
   var measured: PassAlgorithms? { get set }
   var precision: Precision { get set }
@@ -18,7 +19,7 @@ package protocol ConvolvingLayer: Layer {
 extension ConvolvingLayer {
   func convolution(images: Int, input: FeatureShape, _ kernels: InstructionSet) -> Convolution {
     Convolution(
-      convolutionShape(images: images, input: input), algorithm, precision, measured: measured, kernels)
+      convolutionShape(images: images, input: input), choice, precision, measured: measured, kernels)
   }
 
   package func memory(for inputs: [FeatureShape], images: Int, kernels: InstructionSet) -> MemoryNeeds {
@@ -27,7 +28,7 @@ extension ConvolvingLayer {
     needs.backwardReadsInput = true
     needs.prepared = convolution.preparedCount
     needs.preparedForBackward = convolution.preparedCountForBackward
-    needs.scratch = convolution.scratchCount
+    needs.scratch = convolution.scratchCount + (following == .reluThenMaxPool ? convolution.unpooledCount : 0)
     return needs
   }
 
@@ -57,7 +58,8 @@ extension ConvolvingLayer {
         y: pass.output, x: pass.inputs[0], weight: pass.parameters[0],
         ending: cnn_conv_ending(
           bias: hasBias ? pass.parameters[1] : nil,
-          residual: following == .addThenReLU ? pass.inputs[1] : nil, relu: following != .nothing),
+          residual: following == .addThenReLU ? pass.inputs[1] : nil, relu: following != .nothing,
+          pool: following == .reluThenMaxPool),
         wave: pass.wave, prepared: pass.prepared, scratch: pass.scratch)
   }
 

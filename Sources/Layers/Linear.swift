@@ -9,8 +9,8 @@ package struct Linear: ConvolvingLayer, Equatable {
   package var outputFeatures: Int
   package var hasBias: Bool
   package var initialisation: WeightInitialisation
-  /// A forced algorithm is meant for convolutions, so it isn't asked of linear layers.
   package var algorithm: ConvolutionChoice
+  package var choice: ConvolutionChoice { algorithm == .blas ? .blas : .auto }
   package var measured: PassAlgorithms?
   package var precision = Precision.fp32
   /// Whether it reads images (C, H, W) as the vector of F = C·H·W features that `Flatten` would make.

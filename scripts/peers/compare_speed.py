@@ -3,6 +3,7 @@
 `cnn-dist bench step --compare pytorch` runs.
 
   python scripts/peers/compare_speed.py --model seed_cnn --batch 64 --microbatch 16 --rounds 5
+  python scripts/peers/compare_speed.py --model resnet18 --batch 32 --isa avx2     both sides held to AVX2
 
 Whatever stands behind `--` is for cnn-dist. OPENBLAS_CORETYPE and OPENBLAS_L2_SIZE are taken out of the environment. Needs what pytorch_step.py needs.
 """
@@ -11,9 +12,11 @@ import argparse, json, os, statistics, subprocess, sys, tempfile
 HERE = os.path.dirname(os.path.abspath(__file__))
 
 
-def run(command):
+def run(command, isa):
     environment = {k: v for k, v in os.environ.items() if k not in ("OPENBLAS_CORETYPE", "OPENBLAS_L2_SIZE")}
     environment["OMP_NUM_THREADS"] = "1"
+    if isa:
+        environment |= {"CNN_DIST_ISA": isa, "ATEN_CPU_CAPABILITY": isa, "ONEDNN_MAX_CPU_ISA": isa.upper()}
     with tempfile.TemporaryFile("w+") as output:
         process = subprocess.Popen(command, stdout=output, env=environment)
         _, status, usage = os.wait4(process.pid, 0)
@@ -33,6 +36,7 @@ def main():
     parser.add_argument("--batch", default="64")
     parser.add_argument("--microbatch", default="16")
     parser.add_argument("--modes", default="eager,channels_last", help="PyTorch modes, separated by commas")
+    parser.add_argument("--isa", choices=("avx2",), help="the instruction set of both sides, below what the CPU has")
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--seconds", default="5")
     parser.add_argument("--json", action="store_true", help="print one JSON object")
@@ -46,11 +50,11 @@ def main():
     peers = {m: [sys.executable, os.path.join(HERE, "pytorch_step.py"), *same, "--mode", m] for m in a.modes.split(",")}
     figures, ratios, memory = {"ours": []}, {m: [] for m in peers}, {}
     for _ in range(a.rounds):
-        mine = run(ours)
+        mine = run(ours, a.isa)
         figures["ours"].append(mine["images_per_second"])
         memory["ours"] = mine["peak_megabytes"]
         for mode, command in peers.items():
-            theirs = run(command)
+            theirs = run(command, a.isa)
             figures.setdefault(mode, []).append(theirs["images_per_second"])
             memory[mode] = theirs["peak_megabytes"]
             ratios[mode].append(mine["images_per_second"] / theirs["images_per_second"])
@@ -61,7 +65,7 @@ def main():
             "ratio": statistics.median(ratios[best]), "ratios": ratios, "images_per_second": figures,
             "peak_megabytes": memory}))
         return
-    print(f"{a.model} {a.channels}x{a.size}x{a.size}, batch {a.batch}, microbatch {a.microbatch}, one thread, {a.rounds} rounds")
+    print(f"{a.model} {a.channels}x{a.size}x{a.size}, batch {a.batch}, microbatch {a.microbatch}, one thread, {a.isa or 'native'}, {a.rounds} rounds")
     for name, values in figures.items():
         line = f"  {name:14s} {statistics.median(values):8.1f} images/s ({min(values):.1f} to {max(values):.1f}), peak {memory[name]:.0f} MB"
         if name in ratios:
