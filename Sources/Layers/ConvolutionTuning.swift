@@ -34,7 +34,7 @@ package struct ConvolutionTuning {
     for pass in timed.passes {
       let reference = compared.reference(pass)
       var times: [String: Double] = [:]
-      for name in Convolution.candidates(shape, pass, kernels) {
+      for name in Convolution.candidates(shape, pass, kernels) where !Convolution.rounds(name) {
         let error = compared.measure(name, pass, seconds: 0, reference: reference).error
         guard error <= Self.tolerance else { continue }
         var figure = timed.measure(name, pass, seconds: seconds, reference: [])
