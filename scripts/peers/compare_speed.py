@@ -2,6 +2,7 @@
 """Compares training steps with PyTorch's on one thread: programs alternate, and medians of ratios count.
 
   python scripts/peers/compare_speed.py --model seed_cnn --batch 64 --microbatch 16 --rounds 5
+  python scripts/peers/compare_speed.py --precision fp32,bf16,auto --modes eager_bf16,channels_last_bf16
 
 OPENBLAS_CORETYPE and OPENBLAS_L2_SIZE are taken out of the environment. Needs what pytorch_step.py needs.
 """
@@ -31,28 +32,27 @@ def main():
     parser.add_argument("--batch", default="64")
     parser.add_argument("--microbatch", default="16")
     parser.add_argument("--modes", default="eager,channels_last", help="PyTorch modes, separated by commas")
+    parser.add_argument("--precision", default="fp32", help="of ours (bench step --precision), separated by commas")
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--seconds", default="5")
     a = parser.parse_args()
     same = ["--model", a.model, "--size", a.size, "--channels", a.channels, "--batch", a.batch, "--seconds", a.seconds]
-    ours = [a.program, "bench", "step", *same, "--microbatch", a.microbatch, "--lanes", "1", "--json"]
+    ours = {f"ours {p}": [a.program, "bench", "step", *same, "--microbatch", a.microbatch, "--lanes", "1", "--precision", p, "--json"]
+            for p in a.precision.split(",")}
     peers = {m: [sys.executable, os.path.join(HERE, "pytorch_step.py"), *same, "--mode", m] for m in a.modes.split(",")}
-    figures, ratios, memory = {"ours": []}, {m: [] for m in peers}, {}
+    programs = ours | peers
+    figures, memory = {name: [] for name in programs}, {}
     for _ in range(a.rounds):
-        mine = run(ours)
-        figures["ours"].append(mine["images_per_second"])
-        memory["ours"] = mine["peak_megabytes"]
-        for mode, command in peers.items():
-            theirs = run(command)
-            figures.setdefault(mode, []).append(theirs["images_per_second"])
-            memory[mode] = theirs["peak_megabytes"]
-            ratios[mode].append(mine["images_per_second"] / theirs["images_per_second"])
+        for name, command in programs.items():
+            result = run(command)
+            figures[name].append(result["images_per_second"])
+            memory[name] = result["peak_megabytes"]
     print(f"{a.model} {a.channels}x{a.size}x{a.size}, batch {a.batch}, microbatch {a.microbatch}, one thread, {a.rounds} rounds")
     for name, values in figures.items():
         line = f"  {name:14s} {statistics.median(values):8.1f} images/s ({min(values):.1f} to {max(values):.1f}), peak {memory[name]:.0f} MB"
-        if name in ratios:
-            r = ratios[name]
-            line += f"; ours / {name} = {statistics.median(r):.2f} ({min(r):.2f} to {max(r):.2f})"
+        for mine in ours if name in peers else list(ours)[:1] if name != list(ours)[0] else []:
+            r = [x / y for x, y in zip(figures[mine], values)]
+            line += f"; {mine} / {name} = {statistics.median(r):.2f} ({min(r):.2f} to {max(r):.2f})"
         print(line)
 
 
