@@ -26,6 +26,9 @@ static inline ptrdiff_t conv_panel_width(ptrdiff_t channels, ptrdiff_t first) {
 // Whether anything follows the bias.
 static inline bool conv_ends(const cnn_conv_ending *ending) { return ending->residual || ending->relu; }
 
+// The greater of two values by PyTorch's rule: a later one wins if it is greater or NaN.
+#define CONV_WINNER(best, value) ((((value) > (best)) | ((value) != (value))) ? (value) : (best))
+
 // Where a bias begins that is added to channels from `first` on; NULL for none.
 static inline const float *conv_bias(const cnn_conv_ending *ending, ptrdiff_t first) {
   return ending->bias ? ending->bias + first : NULL;

@@ -29,6 +29,7 @@ static inline stem_plan stem_plan_of(const cnn_conv_shape *s, ptrdiff_t together
   p.row = p.columns * s->ic;
   // A picture stays in L2.
   p.lines = ceiling(s->oh, ceiling(s->oh, larger(1, 64 * 1024 / (p.row * s->sh))));
+  p.lines += p.lines % 2;  // whole windows of a pool
   p.rows = stem_rows(s, p.lines);
   p.runs = s->dw == 1 ? s->kh : s->kh * s->kw;
   p.depth = s->dw == 1 ? s->kw * s->ic : s->ic;
@@ -37,6 +38,9 @@ static inline stem_plan stem_plan_of(const cnn_conv_shape *s, ptrdiff_t together
   p.line = s->sh * p.row;
   return p;
 }
+
+// Floats of two lines of a panel, before they are pooled: the first in forward's scratch.
+static inline ptrdiff_t stem_unpooled(const cnn_conv_shape *s) { return 2 * s->ow * CNN_PANEL; }
 
 // Backward to the weights, all runs pass over as many lines of dy as L1 holds.
 static inline ptrdiff_t stem_gradient_lines(const cnn_conv_shape *s) { return larger(1, 192 / s->ow); }

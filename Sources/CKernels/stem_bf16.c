@@ -24,7 +24,7 @@ static ptrdiff_t stem_bf16_block(const cnn_conv_shape *s, ptrdiff_t lines) {
 static size_t stem_bf16_scratch(const cnn_conv_shape *s, cnn_conv_pass pass) {
   const stem_plan p = stem_plan_of(s, 2);
   if (pass == CNN_CONV_BACKWARD_DATA) return 0;
-  if (pass == CNN_CONV_FORWARD) return (size_t)stem_bf16_picture(&p);
+  if (pass == CNN_CONV_FORWARD) return (size_t)(stem_unpooled(s) + stem_bf16_picture(&p));
   const ptrdiff_t lines = smaller(p.lines, stem_gradient_lines(s));
   return (size_t)(2 * stem_bf16_picture(&p) + conv_blocks(s->oc) * stem_bf16_block(s, lines));
 }
@@ -38,5 +38,5 @@ static size_t stem_bf16_scratch(const cnn_conv_shape *s, cnn_conv_pass pass) {
 
 #define TABLE(isa)                                                                                     \
   {"stem_bf16", stem_fits, stem_bf16_prepared, stem_bf16_prepare_##isa, stem_bf16_scratch,             \
-   stem_forward_##isa, NULL, stem_bf16_backward_weights_##isa}
+   stem_forward_##isa, NULL, stem_bf16_backward_weights_##isa, true}
 const cnn_conv_algorithm cnn_conv_stem_bf16[] = BF16_TABLE(TABLE);

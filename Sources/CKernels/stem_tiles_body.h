@@ -66,12 +66,12 @@ CNN_INLINE void ISA(stem_tile)(const int rows, const int vectors, const ptrdiff_
     for (int j = 0; j < vectors; j++) STORE(c + r * CNN_LANES + j * c_vector, sum[r][j]);
 }
 
-// A line of outputs for a panel, in tiles of nearly equal width.
+// A line of outputs for a panel, in tiles of nearly equal width; c_vector from a block of channels to the next.
 CNN_INLINE void ISA(stem_line_of)(const ptrdiff_t point, const ptrdiff_t width, const cnn_conv_shape *s,
                                   const stem_plan *p, const float *a, const float *b, float *c,
-                                  const float *start) {
+                                  ptrdiff_t c_vector, const float *start) {
   const int vectors = width < CNN_LANES * ISA(tile_nn_vectors) ? 1 : ISA(tile_nn_vectors);
-  const ptrdiff_t tiles = ceiling(s->ow, ISA(tile_nn_rows)), c_vector = conv_y_block(s);
+  const ptrdiff_t tiles = ceiling(s->ow, ISA(tile_nn_rows));
   for (ptrdiff_t tile = 0; tile < tiles; tile++) {
     const ptrdiff_t rows = s->ow / tiles + (tile < s->ow % tiles);
     for (ptrdiff_t j = 0; j < width / CNN_LANES; j += vectors) {
@@ -95,10 +95,10 @@ CNN_INLINE void ISA(stem_line_of)(const ptrdiff_t point, const ptrdiff_t width, 
 
 // The usual distances between outputs are constants: their multiples then stand in the instructions.
 static void ISA(stem_line)(ptrdiff_t width, const cnn_conv_shape *s, const stem_plan *p, const float *a,
-                           const float *b, float *c, const float *start) {
-#define LINE(point)                                                          \
-  if (width == 32) ISA(stem_line_of)(point, 32, s, p, a, b, c, start);       \
-  else ISA(stem_line_of)(point, 16, s, p, a, b, c, start)
+                           const float *b, float *c, ptrdiff_t c_vector, const float *start) {
+#define LINE(point)                                                              \
+  if (width == 32) ISA(stem_line_of)(point, 32, s, p, a, b, c, c_vector, start); \
+  else ISA(stem_line_of)(point, 16, s, p, a, b, c, c_vector, start)
   if (p->point == 1) {
     LINE(1);
   } else if (p->point == 3) {
@@ -111,23 +111,63 @@ static void ISA(stem_line)(ptrdiff_t width, const cnn_conv_shape *s, const stem_
 #undef LINE
 }
 
+// `lines` lines of an image, from `line` on, for the panel from channel `first` on; `picture` is theirs.
+CNN_INLINE void ISA(stem_panel)(const cnn_conv_shape *s, const stem_plan *p, float *y, const float *picture,
+                                const float *panels, const cnn_conv_ending *ending, ptrdiff_t image,
+                                ptrdiff_t line, ptrdiff_t lines, ptrdiff_t first) {
+  const ptrdiff_t width = conv_panel_width(s->oc, first), block = conv_y_block(s), row = s->ow * CNN_BLOCK;
+  float *to = y + first / CNN_BLOCK * block + conv_y_image(s, image) + line * row;
+  for (ptrdiff_t i = 0; i < lines; i++)
+    ISA(stem_line)(width, s, p, picture + i * p->line, panels, to + i * row, block, conv_bias(ending, first));
+  for (ptrdiff_t o = 0; o < width / CNN_BLOCK; o++) ISA(conv_end)(ending, y, to + o * block, lines * row);
+}
+
+// relu, then the max over windows of 2 x 2, of two lines of which the second lies `below` floats behind the
+// first. Overwrites `count` blocks of 16 at `to`.
+static void ISA(stem_pool)(const cnn_conv_ending *ending, float *to, const float *from, ptrdiff_t below,
+                           ptrdiff_t count) {
+  const f32x16 zero = 0;
+  for (ptrdiff_t j = 0; j < count; j++, to += CNN_LANES, from += 2 * CNN_LANES) {
+    f32x16 values[] = {LOAD(from), LOAD(from + CNN_LANES), LOAD(from + below), LOAD(from + below + CNN_LANES)};
+    if (ending->relu)
+      for (int i = 0; i < 4; i++) values[i] = values[i] < zero ? zero : values[i];
+    f32x16 best = values[0];
+    for (int i = 1; i < 4; i++) best = CONV_WINNER(best, values[i]);
+    STORE(to, best);
+  }
+}
+
+// stem_panel where the ending pools: two lines go to `unpooled`, and from there to one of y.
+CNN_INLINE void ISA(stem_panel_pooled)(const cnn_conv_shape *s, const stem_plan *p, float *y, const float *picture,
+                                       const float *panels, const cnn_conv_ending *ending, float *unpooled,
+                                       ptrdiff_t image, ptrdiff_t line, ptrdiff_t lines, ptrdiff_t first) {
+  const ptrdiff_t width = conv_panel_width(s->oc, first), row = s->ow * CNN_BLOCK;
+  const ptrdiff_t height = s->oh / 2, columns = s->ow / 2;
+  for (ptrdiff_t i = 0; i + 2 <= lines; i += 2) {
+    for (ptrdiff_t k = 0; k < 2; k++)
+      ISA(stem_line)(width, s, p, picture + (i + k) * p->line, panels, unpooled + k * row, 2 * row,
+                     conv_bias(ending, first));
+    for (ptrdiff_t o = 0; o < width / CNN_BLOCK; o++) {
+      float *to = y + (((first / CNN_BLOCK + o) * s->n + image) * height + (line + i) / 2) * columns * CNN_BLOCK;
+      ISA(stem_pool)(ending, to, unpooled + 2 * o * row, row, columns);
+    }
+  }
+}
+
 static void ISA(stem_forward)(const cnn_conv_shape *s, float *y, const float *x, const float *weight,
                               const float *prepared, const cnn_conv_ending *ending, float *scratch) {
   const stem_plan p = stem_plan_of(s, STEM_TOGETHER);
+  float *picture = scratch + stem_unpooled(s);
   for (ptrdiff_t image = s->first; image < s->first + s->images; image++)
     for (ptrdiff_t line = 0; line < s->oh; line += p.lines) {
       const ptrdiff_t lines = smaller(p.lines, s->oh - line), rows = stem_rows(s, lines);
-      ISA(stem_pack)(s, &p, scratch, x, image, line * s->sh - s->ph, rows);
-      STEM_READY(scratch, rows * p.row);
-      for (ptrdiff_t first = 0, width; first < s->oc; first += width) {
-        width = conv_panel_width(s->oc, first);
-        float *to = y + first / CNN_BLOCK * conv_y_block(s) + conv_y_image(s, image) +
-                    line * s->ow * CNN_BLOCK;
-        for (ptrdiff_t i = 0; i < lines; i++)
-          ISA(stem_line)(width, s, &p, scratch + i * p.line, STEM_PANELS + first * p.runs * p.products,
-                         to + i * s->ow * CNN_BLOCK, conv_bias(ending, first));
-        for (ptrdiff_t o = 0; o < width / CNN_BLOCK; o++)
-          ISA(conv_end)(ending, y, to + o * conv_y_block(s), lines * s->ow * CNN_BLOCK);
+      ISA(stem_pack)(s, &p, picture, x, image, line * s->sh - s->ph, rows);
+      STEM_READY(picture, rows * p.row);
+      for (ptrdiff_t first = 0; first < s->oc; first += CNN_PANEL) {
+        const float *panels = STEM_PANELS + first * p.runs * p.products;
+        if (ending->pool)
+          ISA(stem_panel_pooled)(s, &p, y, picture, panels, ending, scratch, image, line, lines, first);
+        else ISA(stem_panel)(s, &p, y, picture, panels, ending, image, line, lines, first);
       }
     }
 }

@@ -9,5 +9,5 @@
 
 #define TABLE(isa)                                                                                      \
   {"winograd5", winograd_fits, winograd_prepared, winograd_prepare_##isa, winograd_scratch,             \
-   winograd_forward_##isa, winograd_backward_data_##isa, winograd_backward_weights_##isa}
+   winograd_forward_##isa, winograd_backward_data_##isa, winograd_backward_weights_##isa, WINOGRAD_POOLS}
 const cnn_conv_algorithm cnn_conv_winograd5[] = ISA_TABLE(TABLE);

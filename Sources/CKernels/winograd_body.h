@@ -10,6 +10,7 @@ typedef float ISA(winograd_vector) __attribute__((ext_vector_type(ISA(winograd_l
 #include "transpose16_body.h"
 #include WINOGRAD_TRANSFORMS
 #include "winograd_tiles_body.h"
+#include "winograd_output_body.h"
 #include "winograd_weights_body.h"
 #include "winograd_convolve_body.h"
 #include "winograd_gradient_body.h"

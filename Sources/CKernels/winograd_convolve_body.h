@@ -24,7 +24,7 @@ static void ISA(winograd_narrow)(const winograd_plan *p, float *y, const float *
     // During the products: the inputs of the next block, and where the outputs of this one will lie.
     const ptrdiff_t next = block + 1 < p->blocks ? winograd_block_tiles(p, block + 1) : 0;
     const ptrdiff_t inputs = next * conv_blocks(p->in.channels);
-    const ptrdiff_t units = inputs + count * conv_blocks(p->out.channels);
+    const ptrdiff_t units = inputs + (ending->pool ? 0 : count * conv_blocks(p->out.channels));
     ptrdiff_t fetched = 0, multiplied = 0;
     for (int position = 0; position < WINOGRAD_POSITIONS; position++)
       for (ptrdiff_t c = 0; c < p->out.channels; c += CNN_PANEL) {

@@ -22,6 +22,8 @@
 
 #define WINOGRAD_IN (WINOGRAD_OUT + 2)
 #define WINOGRAD_POSITIONS (WINOGRAD_IN * WINOGRAD_IN)
+// Whether a tile holds whole windows of a pool.
+#define WINOGRAD_POOLS (WINOGRAD_OUT % 2 == 0)
 
 // Vectors that the transforms work in: the widest that the registers hold.
 enum { winograd_lanes_ref = 4, winograd_lanes_avx2 = 8, winograd_lanes_avx512 = 16 };
@@ -94,6 +96,11 @@ static inline winograd_plan winograd_plan_for(const cnn_conv_shape *s, cnn_conv_
   else if (p.wide) p.u_position = smaller(p.in.channels, winograd_wide_depth) * CNN_PANEL + 16;
   else p.u_position = p.in.channels * out + 16;
   return p;
+}
+
+// What a pool of 2 x 2 leaves of a map.
+static inline winograd_map winograd_pooled(const winograd_map *map) {
+  return (winograd_map){map->channels, map->height / 2, map->width / 2};
 }
 
 static inline ptrdiff_t winograd_block_tiles(const winograd_plan *p, ptrdiff_t block) {

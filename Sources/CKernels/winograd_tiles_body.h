@@ -1,5 +1,5 @@
-// Between activations and the positions of tiles: V[position][ic / 16][tile][16] and M, its like.
-// A tile that reaches over the edge has zeros there, and its outputs there are dropped.
+// From activations to the positions of tiles: V[position][ic / 16][tile][16] and M, its like. A tile that reaches
+// over the edge has zeros there.
 
 #define UNROLL _Pragma("clang loop unroll(full)")
 
@@ -89,65 +89,6 @@ static void ISA(winograd_transform_gradient)(const winograd_plan *p, float *m, c
   ISA(winograd_transform)(true, p, &p->out, m, p->m_position, dy, start, count);
 }
 
-// Aᵀ m A + bias of a tile, with what else ends it, without the outputs that lie over the edge. `residual`
-// is where `image` is in y, or NULL.
-CNN_INLINE void ISA(winograd_store_output)(const bool whole, const bool ends, float *image,
-                                           const winograd_map *map, ptrdiff_t top, ptrdiff_t left,
-                                           const float *m, ptrdiff_t m_position, WVEC bias,
-                                           const float *residual, bool relu) {
-  WVEC e[WINOGRAD_OUT * WINOGRAD_IN];
-  UNROLL for (int j = 0; j < WINOGRAD_IN; j++) {
-    WVEC column[WINOGRAD_IN];
-    UNROLL for (int i = 0; i < WINOGRAD_IN; i++) column[i] = WLOAD(m + (i * WINOGRAD_IN + j) * m_position);
-    ISA(winograd_output)(e + j, WINOGRAD_IN, column, 1);
-  }
-  float *to = image + (top * map->width + left) * CNN_BLOCK;
-  UNROLL for (int i = 0; i < WINOGRAD_OUT; i++, to += map->width * CNN_BLOCK) {
-    WVEC o[WINOGRAD_OUT];
-    ISA(winograd_output)(o, 1, e + i * WINOGRAD_IN, 1);
-    if (!whole && top + i >= map->height) break;
-    UNROLL for (int j = 0; j < WINOGRAD_OUT; j++)
-      if (whole || left + j < map->width) {
-        WVEC value = o[j] + bias;
-        if (ends && residual) value += WLOAD(residual + (to - image) + j * CNN_BLOCK);
-        if (ends && relu) value = value < (WVEC)0 ? (WVEC)0 : value;
-        WSTORE(to + j * CNN_BLOCK, value);
-      }
-  }
-}
-
-// Channels c ..< c + width of the outputs of `count` tiles from `start`.
-static void ISA(winograd_transform_output)(const winograd_plan *p, float *y, const float *m,
-                                           const cnn_conv_ending *ending, ptrdiff_t c, ptrdiff_t width,
-                                           ptrdiff_t start, ptrdiff_t count) {
-  const winograd_map *map = &p->out;
-  const ptrdiff_t size = map->height * map->width * CNN_BLOCK;
-  for (const ptrdiff_t end = c + width; c < end; c += CNN_BLOCK) {
-    float *images = y + winograd_block_offset(p, map, c);
-    winograd_tile tile = winograd_tile_at(p, start);
-    for (ptrdiff_t t = 0; t < count; t++, m += CNN_BLOCK, winograd_advance(p, &tile)) {
-      const ptrdiff_t top = tile.row * WINOGRAD_OUT, left = tile.column * WINOGRAD_OUT;
-      const bool whole = ISA(winograd_whole)(WINOGRAD_OUT, map, top, left);
-      for (int lane = 0; lane < CNN_BLOCK; lane += WLANES) {
-        float *image = images + tile.image * size + lane;
-        const WVEC b = ending->bias ? WLOAD(ending->bias + c + lane) : (WVEC)0;
-        const float *residual = ending->residual ? ending->residual + (image - y) : NULL;
-#define STORE_OUTPUT(whole, ends) \
-  ISA(winograd_store_output)      \
-  (whole, ends, image, map, top, left, m + lane, p->m_position, b, residual, ending->relu)
-        if (!conv_ends(ending)) {
-          if (whole) STORE_OUTPUT(true, false);
-          else STORE_OUTPUT(false, false);
-        } else {
-          if (whole) STORE_OUTPUT(true, true);
-          else STORE_OUTPUT(false, true);
-        }
-#undef STORE_OUTPUT
-      }
-    }
-  }
-}
-
 // Fetches into L2 what a transform will read, or write, of one tile and channel block: unit / count is the
 // block, unit % count the tile. While the products run memory has nothing else to do.
 CNN_INLINE void ISA(winograd_prefetch)(const winograd_plan *p, const winograd_map *map, const float *x,
@@ -160,5 +101,3 @@ CNN_INLINE void ISA(winograd_prefetch)(const winograd_plan *p, const winograd_ma
     for (ptrdiff_t j = left; j < left + WINOGRAD_OUT && j < map->width; j++)
       __builtin_prefetch(image + (i * map->width + j) * CNN_BLOCK, 0, 2);
 }
-
-#undef UNROLL

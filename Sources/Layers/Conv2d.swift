@@ -23,7 +23,7 @@ package struct Conv2d: Layer, Equatable {
   package var initialisation: WeightInitialisation
   package var algorithm: ConvolutionChoice
   package var precision = Precision.fp32
-  /// What follows, in inference: `.nothing`, `.relu` or `.addThenReLU`.
+  /// What follows, in inference.
   package var following = Following.nothing
   /// Whether x are the network's images, planar (C, N, H, W), whose gradient nobody wants.
   package var readsImages = false
@@ -63,7 +63,8 @@ package struct Conv2d: Layer, Equatable {
           + inputs.dropFirst().map(\.description).joined(separator: " and "))
     }
     try Convolution.check(shape(images: 1, input: inputs[0], output: y), algorithm)
-    return y
+    guard following == .reluThenMaxPool else { return y }
+    return FeatureShape(channels: y.channels, height: y.height / 2, width: y.width / 2)
   }
 
   /// O = ⌊(I + padding − d·(k − 1) − 1) / s⌋ + 1, for height and width.
@@ -142,12 +143,12 @@ package struct Conv2d: Layer, Equatable {
     needs.backwardReadsInput = true
     needs.prepared = convolution.preparedCount
     needs.preparedForBackward = convolution.preparedCountForBackward
-    needs.scratch = convolution.scratchCount
+    needs.scratch = convolution.scratchCount + (following == .reluThenMaxPool ? convolution.unpooledCount : 0)
     return needs
   }
 
   package func multiplyAdds(for inputs: [FeatureShape]) -> Int {
-    guard let output = try? outputShape(of: inputs) else { return 0 }
+    guard let output = try? extent(of: inputs[0]) else { return 0 }
     return output.count * inputs[0].channels / groups * kernel.area
   }
 
@@ -169,7 +170,8 @@ package struct Conv2d: Layer, Equatable {
         y: pass.output, x: pass.inputs[0], weight: pass.parameters[0],
         ending: cnn_conv_ending(
           bias: hasBias ? pass.parameters[1] : nil,
-          residual: following == .addThenReLU ? pass.inputs[1] : nil, relu: following != .nothing),
+          residual: following == .addThenReLU ? pass.inputs[1] : nil, relu: following != .nothing,
+          pool: following == .reluThenMaxPool),
         wave: pass.wave, prepared: pass.prepared, scratch: pass.scratch)
   }
 

@@ -181,6 +181,13 @@ struct Convolution {
     return (count + 15) / 16 * 16
   }
 
+  /// Whether forward can end with a pool by itself.
+  private var pools: Bool { algorithm(CNN_CONV_FORWARD)?.pointee.pools ?? false }
+
+  /// Floats of the whole wave's y that are needed beside scratch where a pool follows which the algorithm
+  /// can't do in its own pass.
+  var unpooledCount: Int { pools ? 0 : (shape.oc + 15) / 16 * 16 * shape.n * shape.oh * shape.ow }
+
   // MARK: Passes
 
   /// Overwrites `prepared`, for inference only what forward reads.
@@ -202,6 +209,14 @@ struct Convolution {
     ending: cnn_conv_ending, wave: Wave, prepared: UnsafePointer<Float>,
     scratch: UnsafeMutablePointer<Float>
   ) {
+    if ending.pool && !pools {
+      var plain = ending
+      plain.pool = false
+      forward(
+        y: scratch, x: x, weight: weight, ending: plain, wave: wave, prepared: prepared,
+        scratch: scratch + unpooledCount)
+      return pool(scratch, into: y)
+    }
     guard let algorithm = algorithm(CNN_CONV_FORWARD) else {
       for images in wave.microbatches {
         ConvolutionBLAS(shape(of: images), kernels)
@@ -212,6 +227,14 @@ struct Convolution {
     withUnsafePointer(to: shape) { shape in
       withUnsafePointer(to: ending) { algorithm.pointee.forward(shape, y, x, weight, prepared, $0, scratch) }
     }
+  }
+
+  /// The max over 2×2.
+  private func pool(_ unpooled: UnsafePointer<Float>, into y: UnsafeMutablePointer<Float>) {
+    var windows = cnn_pooling_shape(
+      planes: (shape.oc + 15) / 16 * shape.n, ih: shape.oh, iw: shape.ow, oh: shape.oh / 2, ow: shape.ow / 2,
+      kh: 2, kw: 2, sh: 2, sw: 2, ph: 0, pw: 0, dh: 1, dw: 1, count_include_pad: false)
+    cnn_pooling_kernels_for(kernels.kernelTable).pointee.max_forward(y, nil, unpooled, &windows)
   }
 
   /// Overwrites dx of the whole wave.

@@ -7,7 +7,8 @@ package enum Following: Sendable {
   /// one by one.
   case addThenReLU
   /// y = the max of relu(the layer's output) over windows of 2×2 side by side, of which a last odd row or
-  /// column is no part. y has the bits of the layers one by one. Backward finds x − μ of the winners again
-  /// from y, so that its sums need not read x: weight's gradient and dx differ by rounding.
+  /// column is no part. y has the bits of the layers one by one. Backward, which only batch norm does, finds
+  /// x − μ of the winners again from y, so that its sums need not read x: weight's gradient and dx differ by
+  /// rounding.
   case reluThenMaxPool
 }

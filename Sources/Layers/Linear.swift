@@ -75,7 +75,7 @@ package struct Linear: Layer, Equatable {
     convolution(images: pass.wave.images, input: pass.inputShapes[0], pass.kernels)
       .forward(
         y: pass.output, x: pass.inputs[0], weight: pass.parameters[0],
-        ending: cnn_conv_ending(bias: hasBias ? pass.parameters[1] : nil, residual: nil, relu: false),
+        ending: cnn_conv_ending(bias: hasBias ? pass.parameters[1] : nil, residual: nil, relu: false, pool: false),
         wave: pass.wave, prepared: pass.prepared,
         scratch: pass.scratch)
   }

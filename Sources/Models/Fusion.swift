@@ -37,15 +37,20 @@ extension Network {
     }
   }
 
-  /// Batch norm, ReLU and max pooling over 2×2.
+  /// Batch norm or convolution, ReLU and max pooling over 2×2.
   private func drawingPools() -> Network {
     let halving = MaxPool2d(kernel: 2)
     return drawing { layer, next, shape in
-      guard var layer = layer as? BatchNorm2d, layer.following == .relu, let pool = next as? MaxPool2d,
-        pool == halving, shape.height > 1, shape.width > 1
-      else { return nil }
-      layer.following = .reluThenMaxPool
-      return layer
+      guard let pool = next as? MaxPool2d, pool == halving, shape.height > 1, shape.width > 1 else { return nil }
+      switch layer {
+      case var layer as BatchNorm2d where layer.following == .relu:
+        layer.following = .reluThenMaxPool
+        return layer
+      case var layer as Conv2d where layer.following == .relu:
+        layer.following = .reluThenMaxPool
+        return layer
+      default: return nil
+      }
     }
   }
 

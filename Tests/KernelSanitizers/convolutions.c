@@ -85,7 +85,10 @@ static float *run(const cnn_conv_algorithm *a, const cnn_conv_shape *s, cnn_conv
     case CNN_CONV_FORWARD:
       out = memory(in->y_count);
       // The residual lies as the output does; so does the gradient.
-      const cnn_conv_ending ending = {in->bias, s->oc % 2 ? in->dy : NULL, s->oc % 3 > 0};
+      const cnn_conv_ending ending = {in->bias, s->oc % 2 ? in->dy : NULL, s->oc % 3 > 0, false};
+      const cnn_conv_ending pooling = {in->bias, NULL, s->oc % 3 > 0, true};
+      if (a->pools) a->forward(s, out, in->x, in->weight, prepared, &pooling, scratch);
+      for (size_t i = 0; i < in->y_count; i++) out[i] = NAN;
       a->forward(s, out, in->x, in->weight, prepared, &ending, scratch);
       break;
     case CNN_CONV_BACKWARD_DATA:

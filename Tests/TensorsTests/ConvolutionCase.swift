@@ -126,7 +126,8 @@ struct ConvolutionCase: CustomStringConvertible, Sendable {
       switch pass {
       case .forward:
         var ending = cnn_conv_ending(
-          bias: bias?.pointer, residual: followers == 2 ? residual.pointer : nil, relu: followers > 0)
+          bias: bias?.pointer, residual: followers == 2 ? residual.pointer : nil, relu: followers > 0,
+          pool: false)
         algorithm.forward(shape, to, x.pointer, weight.pointer, ready, &ending, memory)
       case .backwardData: algorithm.backward_data(shape, to, dy.pointer, weight.pointer, ready, memory)
       case .backwardWeights: algorithm.backward_weights(shape, to, x.pointer, dy.pointer, memory)

@@ -3,6 +3,7 @@
 
   python scripts/peers/compare_speed.py --model seed_cnn --batch 64 --microbatch 16 --rounds 5
   python scripts/peers/compare_speed.py --precision fp32,bf16,auto --modes eager_bf16,channels_last_bf16
+  python scripts/peers/compare_speed.py --model resnet18 --batch 32 --isa avx2     both sides held to AVX2
 
 OPENBLAS_CORETYPE and OPENBLAS_L2_SIZE are taken out of the environment. Needs what pytorch_step.py needs.
 """
@@ -11,9 +12,11 @@ import argparse, json, os, statistics, subprocess, sys, tempfile
 HERE = os.path.dirname(os.path.abspath(__file__))
 
 
-def run(command):
+def run(command, isa):
     environment = {k: v for k, v in os.environ.items() if k not in ("OPENBLAS_CORETYPE", "OPENBLAS_L2_SIZE")}
     environment["OMP_NUM_THREADS"] = "1"
+    if isa:
+        environment |= {"CNN_DIST_ISA": isa, "ATEN_CPU_CAPABILITY": isa, "ONEDNN_MAX_CPU_ISA": isa.upper()}
     with tempfile.TemporaryFile("w+") as output:
         process = subprocess.Popen(command, stdout=output, env=environment)
         _, status, usage = os.wait4(process.pid, 0)
@@ -33,6 +36,7 @@ def main():
     parser.add_argument("--microbatch", default="16")
     parser.add_argument("--modes", default="eager,channels_last", help="PyTorch modes, separated by commas")
     parser.add_argument("--precision", default="fp32", help="of ours (bench step --precision), separated by commas")
+    parser.add_argument("--isa", choices=("avx2",), help="the instruction set of both sides, below what the CPU has")
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--seconds", default="5")
     a = parser.parse_args()
@@ -44,10 +48,10 @@ def main():
     figures, memory = {name: [] for name in programs}, {}
     for _ in range(a.rounds):
         for name, command in programs.items():
-            result = run(command)
+            result = run(command, a.isa)
             figures[name].append(result["images_per_second"])
             memory[name] = result["peak_megabytes"]
-    print(f"{a.model} {a.channels}x{a.size}x{a.size}, batch {a.batch}, microbatch {a.microbatch}, one thread, {a.rounds} rounds")
+    print(f"{a.model} {a.channels}x{a.size}x{a.size}, batch {a.batch}, microbatch {a.microbatch}, one thread, {a.isa or 'native'}, {a.rounds} rounds")
     for name, values in figures.items():
         line = f"  {name:14s} {statistics.median(values):8.1f} images/s ({min(values):.1f} to {max(values):.1f}), peak {memory[name]:.0f} MB"
         for mine in ours if name in peers else list(ours)[:1] if name != list(ours)[0] else []:

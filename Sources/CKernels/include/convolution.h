@@ -27,11 +27,14 @@ typedef struct {
   bool planar;
 } cnn_conv_shape;
 
-// What ends a forward pass, value by value: y = w * x + bias, + residual, and relu of that.
+// What ends a forward pass, value by value: y = w * x + bias, + residual, and relu of that. Then pool: y is
+// (O, oh / 2, ow / 2), the max over windows of 2 x 2 side by side, a last odd row or column being no part;
+// where an algorithm `pools` only, and without a residual.
 typedef struct {
   const float *bias;      // (O, rounded up to 16), or NULL
   const float *residual;  // as y lies, or NULL
   bool relu;              // 0 where y < 0; a NaN stays one
+  bool pool;
 } cnn_conv_ending;
 
 typedef enum { CNN_CONV_FORWARD = 0, CNN_CONV_BACKWARD_DATA = 1, CNN_CONV_BACKWARD_WEIGHTS = 2 } cnn_conv_pass;
@@ -57,6 +60,8 @@ typedef struct {
   // dw = the sum over the call's images, added in their order. Overwrites dw.
   void (*backward_weights)(const cnn_conv_shape *, float *dw, const float *x, const float *dy,
                            float *scratch);
+  // Whether forward can end with a pool.
+  bool pools;
 } cnn_conv_algorithm;
 
 // All algorithms of an instruction set, `ref` first. Those named bf16… round what they multiply to bf16 and

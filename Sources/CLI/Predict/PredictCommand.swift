@@ -206,6 +206,7 @@ extension PredictionRecord {
         + "shorter side \(config.data.image.resizedSide)",
       "normalisation": "\(normalisation.mean), \(normalisation.deviation)",
       "engine.convolution": "\(config.engine.convolution)",
+      "engine.precision": "\(config.engine.precision)",
       "training.microbatch": "\(config.training.microbatch)",
       "format": format.rawValue, "features": "\(features)", "inputs": "\(fingerprint(of: inputs))",
     ]
