@@ -80,11 +80,11 @@ struct BenchStepCommand: ParsableCommand {
       ("model", benched.model), ("size", benched.size), ("channels", benched.channels),
       ("classes", benched.classes), ("batch", batch), ("microbatch", microbatch),
       ("seconds", benched.seconds), ("rounds", rounds), ("modes", modes),
+      ("precision", benched.precision.rawValue),
     ]
     let ours: [(String, Any)] = [
       ("wave", wave), ("activation-checkpointing", activationCheckpointing.rawValue),
       ("optimizer", optimizer.rawValue), ("convolution", benched.convolution.rawValue),
-      ("precision", benched.precision.rawValue),
     ]
     func words(_ options: [(String, Any)]) -> [String] { options.flatMap { ["--\($0.0)", "\($0.1)"] } }
     try PeerComparison(

@@ -89,18 +89,21 @@ struct Convolution {
 
   /// Whether bf16 is faster than the fp32 algorithm of `ranking`. It multiplies twice as fast, and padding not at
   /// all; a product of Winograd's costs more than one, for its transforms. So bf16 wins up to 2.5 times
-  /// Winograd's products, backward 3 times: at 4×4 outputs and below. Not in linear layers, where rounding the
-  /// weights once a step takes longer than the products of a batch, nor with 16 channels or fewer to
-  /// add over, which fill half of the pairs. ARCHITECTURE.md has the measurements.
+  /// Winograd's products: at 3×3 outputs and below, and at 6×6. Not in linear layers, where rounding the weights
+  /// once a step takes longer than the products of a batch, nor with 16 channels or fewer to add over, which
+  /// fill half of the pairs, nor with 32 in 1×1 kernels, whose sums are too short. ARCHITECTURE.md has
+  /// measurements.
   private static func roundingPays(_ shape: ConvolutionShape, _ pass: cnn_conv_pass) -> Bool {
     guard !shape.planar else { return true }
-    let depth = pass == CNN_CONV_FORWARD ? shape.ic : pass == CNN_CONV_BACKWARD_DATA ? shape.oc : 32
-    guard !shape.coversInput, depth > 16 else { return false }
+    guard !shape.coversInput else { return false }
+    if pass != CNN_CONV_BACKWARD_WEIGHTS {
+      let channels = pass == CNN_CONV_FORWARD ? shape.ic : shape.oc
+      guard channels > (shape.kh * shape.kw == 1 ? 32 : 16) else { return false }
+    }
     guard let winograd = winograd(shape) else { return true }
-    // With 3 taps an output of e rows or columns meets 3·e − 2 of the image, where one is padded at each end.
+    // With 3 taps, e rows or columns of outputs meet 3·e − 2 of the image, where one is padded at each end.
     func inside(_ outputs: Int, _ padding: Int) -> Int { 3 * outputs - 2 * padding }
-    let products = inside(shape.oh, shape.ph) * inside(shape.ow, shape.pw)
-    return 10 * products < (pass == CNN_CONV_FORWARD ? 25 : 30) * winograd.products
+    return 10 * inside(shape.oh, shape.ph) * inside(shape.ow, shape.pw) < 25 * winograd.products
   }
 
   /// The algorithm of a pass; nil for BLAS. Called for every pass over a layer, so it allocates nothing.

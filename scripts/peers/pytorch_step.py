@@ -53,14 +53,15 @@ def main():
     parser.add_argument("--channels", type=int, default=3)
     parser.add_argument("--classes", type=int, default=8)
     parser.add_argument("--batch", type=int, default=64)
-    parser.add_argument("--mode", choices=("eager", "channels_last", "compile"), default="eager")
+    parser.add_argument("--mode", choices=("eager", "channels_last", "compile", "eager_bf16", "channels_last_bf16"),
+                        default="eager", help="…_bf16: forward and loss in bf16 autocast")
     parser.add_argument("--seconds", type=float, default=6.0)
     a = parser.parse_args()
     torch.set_num_threads(1)
     torch.manual_seed(0)
     net = MODELS[a.model](a.channels, a.size, a.classes)
     x, y = torch.randn(a.batch, a.channels, a.size, a.size), torch.randint(0, a.classes, (a.batch,))
-    if a.mode != "eager":
+    if not a.mode.startswith("eager"):
         net, x = net.to(memory_format=torch.channels_last), x.to(memory_format=torch.channels_last)
     model = torch.compile(net) if a.mode == "compile" else net
     ranks = int(os.environ.get("WORLD_SIZE", "1"))
@@ -71,7 +72,9 @@ def main():
 
     def step():
         optimizer.zero_grad(set_to_none=True)
-        loss_of(model(x), y).backward()
+        with torch.autocast("cpu", torch.bfloat16, enabled=a.mode.endswith("bf16")):
+            loss = loss_of(model(x), y)
+        loss.backward()
         optimizer.step()
 
     for _ in range(3):
