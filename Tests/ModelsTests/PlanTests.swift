@@ -222,7 +222,9 @@ struct PlanTests {
     #expect(
       fused.nodes.map { "\($0.name) \($0.layer.kind)" }.prefix(6)
         == ["conv1 Conv2d", "pool1 MaxPool2d", "relu1 ReLU", "conv2 Conv2d", "relu2 ReLU", "pool2 MaxPool2d"])
-    let (a, b) = (Run(network, microbatches: [3])(mode: .training), Run(fused, microbatches: [3])(mode: .training))
+    let (a, b) = (
+      Run(network, microbatches: [3])(mode: .training), Run(fused, microbatches: [3])(mode: .training)
+    )
     #expect(distance(a.logits, b.logits) < 1e-6)
     for (name, gradient) in a.gradients[0] {
       #expect(distance(gradient, try #require(b.gradients[0][name])) < 2e-5, "\(name)")
