@@ -17,7 +17,7 @@ import Testing
           microbatches: 3, forward: Array(repeating: 0.02, count: nodes),
           backward: Array(repeating: 0.05, count: nodes), other: 0.005),
       ],
-      updateSeconds: 0.012, addBytesPerSecond: 1e9, noise: [1])
+      updateSeconds: 0.012, addBytesPerSecond: 1e10, noise: [1])
   }
 
   private func job(nodes: Int, bandwidth: Double, latency: Double = 0, message: Double = 0) -> ForecastJob {
