@@ -164,7 +164,8 @@ package struct Network: Sendable {
   /// The first values of one array; nil where none has the name.
   package func initialValues(of name: String, seed: UInt64) -> [Float]? {
     guard let number = layout.entries.firstIndex(where: { $0.name == name }) else { return nil }
-    return initialisations[number].values(count: layout.entries[number].shape.count, seed: seed, array: number)
+    let count = layout.entries[number].shape.count
+    return initialisations[number].values(count: count, seed: seed, array: number)
   }
 }
 

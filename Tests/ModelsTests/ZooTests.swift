@@ -12,6 +12,9 @@ struct ZooTests {
     ("resnet50", 25_557_032), ("resnet101", 44_549_160), ("resnext50_32x4d", 25_028_904),
     ("wide_resnet50_2", 68_883_240), ("densenet121", 7_978_856), ("densenet169", 14_149_480),
     ("squeezenet1_0", 1_248_424), ("squeezenet1_1", 1_235_496),
+    ("mobilenet_v2", 3_504_872), ("mobilenet_v3_small", 2_542_856), ("mobilenet_v3_large", 5_483_032),
+    ("efficientnet_b0", 5_288_548), ("efficientnet_b1", 7_794_184), ("efficientnet_b2", 9_109_994),
+    ("convnext_tiny", 28_589_128),
   ]
 
   @Test(arguments: torchvision)
@@ -66,6 +69,9 @@ struct ZooTests {
     ("vgg11", "classifier.6.weight", 0.01), ("googlenet", "inception3a.branch1.conv.weight", 0.01),
     ("squeezenet1_1", "features.0.weight", Float(2.0 / 27).squareRoot()),
     ("squeezenet1_1", "classifier.1.weight", 0.01),
+    ("convnext_tiny", "features.1.0.block.3.weight", 0.02),
+    ("efficientnet_b0", "classifier.1.weight", Float(1.0 / 300).squareRoot()),
+    ("mobilenet_v2", "features.2.conv.1.0.weight", Float(2.0 / (96 * 9)).squareRoot()),
     ("alexnet", "features.3.weight", Float(1.0 / (3 * 64 * 25)).squareRoot()),
   ])
   func firstValuesDeviateAsTorchvisions(name: String, array: String, deviation: Float) throws {

@@ -65,7 +65,7 @@ package enum ModelZoo {
   /// In the order of the papers, family by family.
   package static let entries: [Entry] =
     simpleEntries + alexNetEntries + vggEntries + googLeNetEntries + resNetEntries + squeezeNetEntries
-    + denseNetEntries
+    + denseNetEntries + mobileNetEntries + efficientNetEntries + convNeXtEntries
 
   /// Throws `NetworkError` that offers the nearest names where there is none like it.
   package static func entry(named name: String) throws(NetworkError) -> Entry {
@@ -96,6 +96,19 @@ package enum ModelZoo {
   static func dropout(_ probability: Double, number: Int) throws(NetworkError) -> Dropout {
     do {
       return try Dropout(probability: Float(probability), number: number)
+    } catch {
+      throw NetworkError(error.description)
+    }
+  }
+
+  /// The probability with which residual block `number` of `count` is dropped for an image: from 0 in the first
+  /// evenly up to `greatest`, which the last would have reached.
+  static func stochasticDepth(_ greatest: Double, number: Int, of count: Int) throws(NetworkError)
+    -> StochasticDepth
+  {
+    do {
+      return try StochasticDepth(
+        probability: Float(greatest * Double(number) / Double(count)), number: number)
     } catch {
       throw NetworkError(error.description)
     }

@@ -13,14 +13,19 @@ package struct ModelConfig: Codable, Sendable, Equatable {
   /// In the order of the network's outputs; empty for those of the data, sorted.
   package var classes: [String] = []
   package var initialisation = Initialisation.asDesigned
-  /// A safetensors file to start from; empty for random weights.
+  /// A file of weights to start from; empty for random ones.
   package var weights = ""
+  package var weightsMatch = WeightsMatch.exact
+  package var inputAdaptation = InputAdaptation.sum
   /// Of values, in dropout layers; of images, in residual blocks.
   package var dropout = DropShare.asDesigned
   package var stochasticDepth = DropShare.asDesigned
 
   enum CodingKeys: String, CodingKey {
-    case name, layers, classes, initialisation, weights, dropout
+    case name, layers, classes, initialisation, weights
+    case weightsMatch = "weights_match"
+    case inputAdaptation = "input_adaptation"
+    case dropout
     case stochasticDepth = "stochastic_depth"
   }
 }
