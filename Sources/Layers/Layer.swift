@@ -57,6 +57,8 @@ package struct MemoryNeeds: Sendable, Equatable {
   /// Whether backward reads the inputs, the output.
   package var backwardReadsInput = false
   package var backwardReadsOutput = false
+  /// Whether it reads the inputs for the gradients of the parameters alone.
+  package var onlyParametersReadInput = false
   /// Whether the output may lie where input 0 lies, and dx where dy lies.
   package var worksInPlace = false
 

@@ -14,7 +14,8 @@ extension Network {
     drawingReLU(mode).drawingSums(mode).drawingPools()
   }
 
-  /// A layer that does what follows in its own pass; nil where it can't.
+  /// A layer that does what follows in its own pass; nil where it can't. A convolution can where no gradient
+  /// comes back to it.
   private func drawn(_ layer: any Layer, _ following: Following, _ mode: Mode) -> (any Layer)? {
     switch layer {
     case var layer as BatchNorm2d where layer.following == .nothing:
@@ -29,9 +30,11 @@ extension Network {
 
   /// Batch norm, convolution or sum, and the ReLU behind it.
   private func drawingReLU(_ mode: Mode) -> Network {
-    drawing { layer, next, _ in
+    drawing { layer, next, node in
       guard next is ReLU else { return nil }
-      guard var sum = layer as? Add, sum.activation == nil else { return drawn(layer, .relu, mode) }
+      guard var sum = layer as? Add, sum.activation == nil else {
+        return drawn(layer, .relu, node.preparation(in: mode))
+      }
       sum.activation = .relu
       return sum
     }
@@ -40,8 +43,8 @@ extension Network {
   /// Batch norm or convolution, ReLU and max pooling over 2×2.
   private func drawingPools() -> Network {
     let halving = MaxPool2d(kernel: 2)
-    return drawing { layer, next, shape in
-      guard let pool = next as? MaxPool2d, pool == halving, shape.height > 1, shape.width > 1 else {
+    return drawing { layer, next, node in
+      guard let pool = next as? MaxPool2d, pool == halving, node.shape.height > 1, node.shape.width > 1 else {
         return nil
       }
       switch layer {
@@ -57,16 +60,16 @@ extension Network {
   }
 
   /// Draws layers into the only layer that they read, as `fuse` says: the layer, what reads its output, and
-  /// the output's shape. Where a layer ran before, both do now.
+  /// the layer's node. Where a layer ran before, both do now.
   private func drawing(
-    _ fuse: (_ layer: any Layer, _ next: any Layer, _ shape: FeatureShape) -> (any Layer)?
+    _ fuse: (_ layer: any Layer, _ next: any Layer, _ node: Node) -> (any Layer)?
   ) -> Network {
     let consumers = consumers
     var layers = nodes.map(\.layer)
     var removed: [Int: Source] = [:]
     for (index, node) in nodes.enumerated() where node.inputs.count == 1 {
       guard case .node(let source) = node.inputs[0], consumers[source].count == 1, removed[source] == nil,
-        let fused = fuse(layers[source], node.layer, nodes[source].shape)
+        let fused = fuse(layers[source], node.layer, nodes[source])
       else { continue }
       layers[source] = fused
       removed[index] = .node(source)
@@ -84,7 +87,7 @@ extension Network {
       guard let add = node.layer as? Add, add.activation == .relu, node.inputs.count == 2,
         case .node(let later)? = node.inputs.max(by: { $0.order < $1.order }),
         let residual = node.inputs.first(where: { $0 != .node(later) }), consumers[later] == [index],
-        let drawn = drawn(layers[later], .addThenReLU, mode)
+        let drawn = drawn(layers[later], .addThenReLU, nodes[later].preparation(in: mode))
       else { continue }
       layers[later] = drawn
       removed[index] = .node(later)
