@@ -90,6 +90,7 @@ package final class WaveInFlight {
           parameters: forwardPasses[index].parameters, prepared: prepared.pointer(of: index),
           outputGradient: UnsafePointer(arena.pointer + plan.gradients[index]), inputGradients: targets,
           saved: arena.pointer + plan.saved[index], scratch: scratch.pointer))
+      backwardPasses[index].isFrozen = node.isFrozen
     }
   }
 

@@ -73,6 +73,8 @@ package struct TrainingJob {
           config.optimizer, freezing: freezing, network: whole, stepsPerEpoch: order.stepsPerEpoch)
       )
     }
+    var notices = initial.notices
+    if let notice { notices.insert(notice, at: 0) }
     try StartAgreement.require(config, data: data, layout: whole.layout, communicator: communicator)
     let trace = try options.trace.map { try TraceFile($0, communicator: communicator) }
     var settings = TrainingStep.Settings(
@@ -86,7 +88,7 @@ package struct TrainingJob {
     settings.rules = rules
     if trace != nil { settings.traceCapacity = Timeline.traceCapacity }
     let stages = try TrainingStages(
-      whole, plan: freezing, batchNorm: config.transfer.batchNorm, initial: initial,
+      whole, plan: freezing, batchNorm: config.transfer.batchNorm, initial: initial.values,
       communicator: communicator
     ) { network, initial, timeline in
       try network.checkMicrobatches(of: order)
@@ -104,13 +106,13 @@ package struct TrainingJob {
     }
     return TrainingJob(
       communicator: communicator, config: config, place: place, data: data, order: order, loss: loss,
-      stages: stages, directory: directory, trace: trace, notices: [notice].compactMap(\.self))
+      stages: stages, directory: directory, trace: trace, notices: notices)
   }
 
   /// What follows from configuration and data index alone.
   private static func model(
     _ config: RunConfig, data: Dataset
-  ) throws -> (EpochOrder, Network, LossSettings, initial: FloatBuffer) {
+  ) throws -> (EpochOrder, Network, LossSettings, initial: (values: FloatBuffer, notices: [String])) {
     let training = data.indices(of: .train)
     guard !training.isEmpty else { throw RunError("\(config.data.path): no image to train on") }
     let order = EpochOrder(

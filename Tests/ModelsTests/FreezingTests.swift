@@ -26,7 +26,7 @@ struct FreezingTests {
   @Test(arguments: ActivationCheckpointing.allCases)
   func gradientsAreThoseOfTheWholeNetwork(checkpointing: ActivationCheckpointing) throws {
     for network in [
-      try branchingNetwork(), try winogradNetwork(), try zoo("seed_cnn"), try zoo("lenet5"),
+      try branchingNetwork(), try winogradNetwork(), try normedNetwork(), try zoo("seed_cnn"), try zoo("lenet5"),
       try zoo("resnet18"),
     ] {
       let whole = PlanRun(network.fused(), microbatches: [2, 3])(mode: .training)
@@ -45,6 +45,21 @@ struct FreezingTests {
         }
       }
     }
+  }
+
+  /// Norms whose dx hangs on sums that the gradients of their parameters are made of.
+  private func normedNetwork() throws -> Network {
+    var network = NetworkBuilder(input: FeatureShape(channels: 3, height: 8, width: 8))
+    for number in 0..<3 {
+      try network.add("conv\(number)", Conv2d(outputChannels: 20, kernel: 3))
+      try network.add("norm\(number)", number == 2 ? LayerNorm() : GroupNorm(groups: 4 + number))
+      try network.add("scale\(number)", LayerScale())
+      try network.add("relu\(number)", ReLU())
+    }
+    try network.add("pool", AdaptiveAvgPool2d())
+    try network.add("flatten", Flatten())
+    try network.add("fc", Linear(outputFeatures: 5))
+    return try network.build()
   }
 
   /// Frozen batch norms norm in training as in inference.
