@@ -21,8 +21,8 @@ struct FreezingTests {
     ]
   }
 
-  /// What is trained gets the gradients that it gets where everything is, bit by bit, as long as batch norms do what
-  /// they did.
+  /// What is trained gets the gradients that it gets where everything is, bit by bit, as long as batch norms do
+  /// what they did.
   @Test(arguments: ActivationCheckpointing.allCases)
   func gradientsAreThoseOfTheWholeNetwork(checkpointing: ActivationCheckpointing) throws {
     for network in [
