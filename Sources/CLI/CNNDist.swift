@@ -16,7 +16,8 @@ public struct CNNDist: ParsableCommand {
       """,
     version: Version.current,
     subcommands: [
-      TrainCommand.self, EvaluateCommand.self, PredictCommand.self, InspectCommand.self, DataCommand.self,
+      TrainCommand.self, ProbeCommand.self, EvaluateCommand.self, PredictCommand.self, InspectCommand.self,
+      DataCommand.self,
       VerifyCommand.self, BenchCommand.self,
     ])
 

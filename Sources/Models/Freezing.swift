@@ -24,6 +24,32 @@ extension Network {
   }
 }
 
+extension Network {
+  /// What is trained of a network whose trunk is frozen, as a network of its own that reads the trunk's output: the
+  /// number of the node that gives it, and the nodes behind it. Nil where the trunk is the images, or more than one
+  /// of its outputs is read.
+  package var head: (trunk: Int, network: Network)? {
+    guard let first = nodes.firstIndex(where: \.runsBackward) else { return nil }
+    let read = Set(nodes[first...].flatMap(\.inputs).filter { $0 == .image || $0.precedes(first) })
+    guard read.count == 1, case .node(let trunk)? = read.first else { return nil }
+    let parts = nodes[first...].map { node -> Part in
+      let inputs = node.inputs.map { source -> Source in
+        guard case .node(let index) = source, index >= first else { return .image }
+        return .node(index - first)
+      }
+      return (node.name, node.layer, inputs, node.inputShapes, node.shape)
+    }
+    return (trunk, Network(input: nodes[trunk].shape, layers: parts))
+  }
+}
+
+extension Network.Source {
+  fileprivate func precedes(_ node: Int) -> Bool {
+    guard case .node(let index) = self else { return true }
+    return index < node
+  }
+}
+
 /// A part of a network by which people count its depth: a residual block, an inception module, a fire module, a
 /// convolution of a plain network with the norm behind it.
 package struct NetworkBlock: Equatable, Sendable {

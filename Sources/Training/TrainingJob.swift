@@ -39,6 +39,8 @@ package struct TrainingJob {
   package let data: RunData
   package let order: EpochOrder
   package let loss: LossSettings
+  /// Of its steps.
+  let settings: TrainingStep.Settings
   /// What changes when layers are unfrozen.
   let stages: TrainingStages
   /// On rank 0 only.
@@ -87,13 +89,14 @@ package struct TrainingJob {
     settings.checkpointing = config.training.activationCheckpointing
     settings.rules = rules
     if trace != nil { settings.traceCapacity = Timeline.traceCapacity }
+    let stepSettings = settings
     let stages = try TrainingStages(
       whole, plan: freezing, batchNorm: config.transfer.batchNorm, initial: initial.values,
       communicator: communicator
     ) { network, initial, timeline in
       try network.checkMicrobatches(of: order)
       let step = try TrainingStep(
-        network, initial: initial, settings: settings, communicator: communicator, team: place.team,
+        network, initial: initial, settings: stepSettings, communicator: communicator, team: place.team,
         mode: mode, timeline: timeline)
       let evaluator = Evaluator(
         inference: Inference(
@@ -106,7 +109,7 @@ package struct TrainingJob {
     }
     return TrainingJob(
       communicator: communicator, config: config, place: place, data: data, order: order, loss: loss,
-      stages: stages, directory: directory, trace: trace, notices: notices)
+      settings: settings, stages: stages, directory: directory, trace: trace, notices: notices)
   }
 
   /// What follows from configuration and data index alone.
