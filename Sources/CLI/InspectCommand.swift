@@ -12,12 +12,15 @@ struct InspectCommand: ParsableCommand {
       Examples:
         cnn-dist inspect runs/cells --json
         cnn-dist inspect cells/
+        cnn-dist inspect zoo
         cnn-dist inspect model resnet18 --size 64 --classes 8
         cnn-dist inspect plan resnet18 --size 64
 
       What is in a folder called model is asked for as ./model.
       """,
-    subcommands: [InspectPathCommand.self, InspectModelCommand.self, InspectPlanCommand.self],
+    subcommands: [
+      InspectPathCommand.self, InspectZooCommand.self, InspectModelCommand.self, InspectPlanCommand.self,
+    ],
     defaultSubcommand: InspectPathCommand.self)
 }
 

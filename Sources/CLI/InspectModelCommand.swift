@@ -11,7 +11,7 @@ struct InspectModelCommand: ParsableCommand {
     commandName: "model",
     abstract: "Show each layer of a network: shape, parameters, multiply-adds; and its memory.",
     discussion: """
-      Models by name: \(ModelZoo.entries.map(\.name).joined(separator: ", ")).
+      `cnn-dist inspect zoo` lists the models that have a name.
 
       Examples:
         cnn-dist inspect model resnet18 --size 64 --classes 8

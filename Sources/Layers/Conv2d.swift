@@ -25,6 +25,8 @@ package struct Conv2d: ConvolvingLayer, Equatable {
   package var choice: ConvolutionChoice { algorithm }
   package var measured: PassAlgorithms?
   package var precision = Precision.fp32
+  /// Whether a 1×1 convolution's weight is declared as (O, C), as that of a linear layer on each pixel.
+  package var weightIsMatrix = false
   /// What follows, in inference.
   package var following = Following.nothing
   /// Whether x are the network's images, planar (C, N, H, W), whose gradient nobody wants.
@@ -130,8 +132,11 @@ package struct Conv2d: ConvolvingLayer, Equatable {
   package func parameters(for inputs: [FeatureShape]) -> [ArrayDeclaration] {
     let depth = inputs[0].channels / groups
     let (fanIn, fanOut) = (depth * kernel.area, outputChannels * kernel.area)
+    precondition(!weightIsMatrix || kernel.area == 1, "only a 1×1 convolution has a matrix for its weight")
     let weight = ArrayDeclaration(
-      "weight", [outputChannels, depth, kernel.height, kernel.width], .weight, .panels(taps: kernel.area),
+      "weight",
+      weightIsMatrix ? [outputChannels, depth] : [outputChannels, depth, kernel.height, kernel.width],
+      .weight, .panels(taps: kernel.area),
       initialisation.weight(fanIn: fanIn, fanOut: fanOut))
     guard hasBias else { return [weight] }
     return [

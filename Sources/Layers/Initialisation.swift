@@ -3,6 +3,7 @@ import Tensors
 /// How an array gets its first values.
 package enum Initialisation: Sendable, Equatable {
   case zeros, ones
+  /// All the same.
   case constant(Float)
   /// U(−bound, bound).
   case uniform(bound: Float)
@@ -22,25 +23,63 @@ package enum Initialisation: Sendable, Equatable {
   }
 }
 
-/// A rule that turns fan-in and fan-out into an initialisation.
-package enum WeightInitialisation: String, Sendable, CaseIterable, Codable {
-  /// PyTorch's default for convolutions and linear layers: `kaiming_uniform_(a=√5)`, which is
-  /// U(−b, b) with b = 1/√fanIn, for weight and bias alike.
-  case pytorch
-  /// He et al. 2015 (arXiv:1502.01852), fan-out: N(0, 2/fanOut), bias 0. What torchvision's ResNets use.
-  case he
-  /// Glorot & Bengio 2010: U(−b, b) with b = √(6 / (fanIn + fanOut)), bias 0.
-  case glorot
+/// The rules by which a layer's weight and bias get their first values, from fan-in and fan-out.
+package struct WeightInitialisation: Sendable, Equatable {
+  package enum Weight: Sendable, Equatable {
+    /// U(−b, b) with b = 1/√fanIn: PyTorch's `kaiming_uniform_(a=√5)`.
+    case uniformByFanIn
+    /// U(−b, b) with b = 1/√fanOut.
+    case uniformByFanOut
+    /// N(0, 2/fanIn) and N(0, 2/fanOut) (He et al. 2015, arXiv:1502.01852).
+    case heByFanIn, heByFanOut
+    /// U(−b, b) with b = √(6/fanIn), of the same variance.
+    case heUniform
+    /// U(−b, b) with b = √(6 / (fanIn + fanOut)) (Glorot & Bengio 2010).
+    case glorot
+    /// N(0, deviation²).
+    case normal(deviation: Float)
+  }
+
+  package enum Bias: Sendable, Equatable {
+    case zeros
+    /// U(−b, b) with b = 1/√fanIn.
+    case uniformByFanIn
+  }
+
+  package let weight: Weight
+  package let bias: Bias
+
+  package init(_ weight: Weight, bias: Bias = .zeros) {
+    self.weight = weight
+    self.bias = bias
+  }
+
+  /// PyTorch's default for convolutions and linear layers.
+  package static let pytorch = WeightInitialisation(.uniformByFanIn, bias: .uniformByFanIn)
+  /// What torchvision's ResNets use: `kaiming_normal_(mode="fan_out")`, bias 0.
+  package static let he = WeightInitialisation(.heByFanOut)
+  package static let glorot = WeightInitialisation(.glorot)
+  /// N(0, deviation²), bias 0.
+  package static func normal(_ deviation: Float) -> WeightInitialisation {
+    WeightInitialisation(.normal(deviation: deviation))
+  }
 
   package func weight(fanIn: Int, fanOut: Int) -> Initialisation {
-    switch self {
-    case .pytorch: .uniform(bound: 1 / Float(fanIn).squareRoot())
-    case .he: .normal(deviation: (2 / Float(fanOut)).squareRoot())
+    switch weight {
+    case .uniformByFanIn: .uniform(bound: 1 / Float(fanIn).squareRoot())
+    case .uniformByFanOut: .uniform(bound: 1 / Float(fanOut).squareRoot())
+    case .heByFanIn: .normal(deviation: (2 / Float(fanIn)).squareRoot())
+    case .heByFanOut: .normal(deviation: (2 / Float(fanOut)).squareRoot())
+    case .heUniform: .uniform(bound: (6 / Float(fanIn)).squareRoot())
     case .glorot: .uniform(bound: (6 / Float(fanIn + fanOut)).squareRoot())
+    case .normal(let deviation): .normal(deviation: deviation)
     }
   }
 
   package func bias(fanIn: Int) -> Initialisation {
-    self == .pytorch ? .uniform(bound: 1 / Float(fanIn).squareRoot()) : .zeros
+    switch bias {
+    case .zeros: .zeros
+    case .uniformByFanIn: .uniform(bound: 1 / Float(fanIn).squareRoot())
+    }
   }
 }

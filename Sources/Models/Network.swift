@@ -189,6 +189,13 @@ package struct Network: Sendable {
     }
     return values
   }
+
+  /// The first values of one array; nil where none has the name.
+  package func initialValues(of name: String, seed: UInt64) -> [Float]? {
+    guard let number = layout.entries.firstIndex(where: { $0.name == name }) else { return nil }
+    let count = layout.entries[number].shape.count
+    return initialisations[number].values(count: count, seed: seed, array: number)
+  }
 }
 
 /// A network that can't be built.

@@ -19,7 +19,9 @@ extension RunConfig {
     }
     return try ModelZoo.network(
       model.name, input: input,
-      options: ModelZoo.Options(classes: classes, dropout: model.dropout, initialisation: initialisation))
+      options: ModelZoo.Options(
+        classes: classes, dropout: model.dropout.value, stochasticDepth: model.stochasticDepth.value,
+        initialisation: initialisation))
   }
 
   /// What the model is called in reports.

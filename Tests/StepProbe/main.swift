@@ -23,7 +23,9 @@ func run() throws {
   let classes = Int(labels.max() ?? 0) + 1
   let network = try ModelZoo.network(
     config.model.name, input: input,
-    options: ModelZoo.Options(classes: classes, dropout: config.model.dropout)
+    options: ModelZoo.Options(
+      classes: classes, dropout: config.model.dropout.value,
+      stochasticDepth: config.model.stochasticDepth.value)
   ).computing(by: config.engine.convolution, in: config.engine.precision).fused()
   let values = network.initialValues(seed: 0)
   for entry in network.layout.entries {

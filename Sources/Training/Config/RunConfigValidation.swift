@@ -16,7 +16,8 @@ extension RunConfig {
   }
 
   private func validateModel() throws(ConfigProblem) {
-    try share("model.dropout", model.dropout)
+    if let dropout = model.dropout.value { try share("model.dropout", dropout) }
+    if let depth = model.stochasticDepth.value { try share("model.stochastic_depth", depth) }
     let repeated = Dictionary(grouping: model.classes) { $0 }.filter { $1.count > 1 }.keys.min()
     if let repeated { throw ConfigProblem("model.classes", problem: "names \"\(repeated)\" twice") }
   }

@@ -1,12 +1,18 @@
-/// Finds the key that somebody meant.
-enum Spelling {
+/// Finds the key or name that somebody meant.
+package enum Spelling {
   /// The nearest of `keys` (dotted paths) to an unknown one; nil where none is near.
-  static func nearest(to key: String, among keys: [String]) -> String? {
+  package static func nearest(to key: String, among keys: [String]) -> String? {
+    nearest(1, to: key, among: keys).first
+  }
+
+  /// The nearest few of `keys`, those that are near at all, the best first.
+  package static func nearest(_ count: Int, to key: String, among keys: [String]) -> [String] {
     let wanted = normalised(key)
-    let best = keys.map { (score(wanted, normalised($0)), $0) }.min { $0.0 < $1.0 }
     let last = wanted.split(separator: ".").last ?? ""
-    guard let (score, nearest) = best, score <= max(2, Double(last.count) / 3) else { return nil }
-    return nearest
+    return keys.enumerated().map { (score: score(wanted, normalised($1)), order: $0, key: $1) }
+      .filter { $0.score <= max(2, Double(last.count) / 3) }
+      .sorted { ($0.score, $0.order) < ($1.score, $1.order) }
+      .prefix(count).map(\.key)
   }
 
   private static func normalised(_ key: String) -> String {

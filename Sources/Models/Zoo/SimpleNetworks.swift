@@ -1,9 +1,21 @@
 import Layers
 
 extension ModelZoo {
+  static let simpleEntries = [
+    Entry(
+      "seed_cnn", nil, "three blocks of 3×3 convolution, batch norm, ReLU, 2×2 max pool; 256 units; dropout",
+      size: 64, build: seedCNN),
+    Entry(
+      "lenet5",
+      Paper("LeCun et al.", "Gradient-based learning applied to document recognition", 1998),
+      "two 5×5 convolutions and three linear layers, with ReLU and max pooling", channels: 1, size: 28,
+      build: leNet5),
+  ]
+
   /// Three blocks of convolution, batch norm, ReLU and max pooling, then two linear layers: the network
   /// that this project grew from. Initialised as PyTorch initialises.
-  static func seedCNN(_ network: inout NetworkBuilder, _ options: Options) throws(NetworkError) {
+  @Sendable
+  private static func seedCNN(_ network: inout NetworkBuilder, _ options: Options) throws(NetworkError) {
     let initialisation = options.initialisation ?? .pytorch
     for (number, channels) in [32, 64, 128].enumerated() {
       let block = "block\(number + 1)"
@@ -17,14 +29,14 @@ extension ModelZoo {
     try network.add("flatten", Flatten())
     try network.add("hidden", Linear(outputFeatures: 256, initialisation: initialisation))
     try network.add("relu", ReLU())
-    try network.add("dropout", dropout(options.dropout, number: 0))
+    try network.add("dropout", dropout(options.dropout ?? 0.5, number: 0))
     try network.add("classifier", Linear(outputFeatures: options.classes, initialisation: initialisation))
   }
 
   /// LeNet-5 as it is taught today: 5×5 convolutions with 6 and 16 channels (the first padded by 2),
-  /// max pooling, 120 and 84 units, ReLU. LeCun et al., "Gradient-based learning applied to document
-  /// recognition", 1998.
-  static func leNet5(_ network: inout NetworkBuilder, _ options: Options) throws(NetworkError) {
+  /// max pooling, 120 and 84 units, ReLU.
+  @Sendable
+  private static func leNet5(_ network: inout NetworkBuilder, _ options: Options) throws(NetworkError) {
     let initialisation = options.initialisation ?? .pytorch
     try network.add(
       "conv1", Conv2d(outputChannels: 6, kernel: 5, padding: .explicit(2), initialisation: initialisation))
