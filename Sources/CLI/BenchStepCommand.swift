@@ -16,6 +16,7 @@ struct BenchStepCommand: ParsableCommand {
         mpirun -np 2 cnn-dist bench step --model seed_cnn --json
         cnn-dist bench step --model resnet18 --batch 32 --convolution blas --operators
         cnn-dist bench step --model resnet18 --batch 32 --precision auto
+        cnn-dist bench step --model resnet18 --batch 32 --freeze all_but_head
         mpirun -np 2 cnn-dist bench step --model resnet18 --pairs 200     what the tree costs
         cnn-dist bench step --model resnet18 --batch 32 --compare pytorch --python venv/bin/python
       """)
@@ -28,6 +29,11 @@ struct BenchStepCommand: ParsableCommand {
   var activationCheckpointing = ActivationCheckpointing.none
   @Option(help: "The optimizer: sgd, adam, adamw, rmsprop, lars or lamb.") var optimizer = OptimizerConfig
     .Name.sgd
+  @Option(
+    help:
+      "What is frozen, as transfer.freeze: all_but_head, a number of blocks, or patterns with commas between."
+  )
+  var freeze: FrozenLayers?
   @Option(
     help: """
       Compare: take this many pairs of steps, one by the tree, one with a single MPI_Allreduce in its place, and \
@@ -47,8 +53,9 @@ struct BenchStepCommand: ParsableCommand {
     guard batch > 0, microbatch > 0, wave >= 0, pairs >= 0, rounds > 0 else {
       throw ValidationError("sizes and counts are positive")
     }
-    guard compare == nil || (pairs == 0 && !operators && benched.lanes == 1) else {
-      throw ValidationError("--compare is of whole steps on one lane, without --pairs and --operators")
+    guard compare == nil || (pairs == 0 && !operators && benched.lanes == 1 && freeze == nil) else {
+      throw ValidationError(
+        "--compare is of whole steps on one lane, without --pairs, --operators and --freeze")
     }
   }
 
@@ -97,11 +104,13 @@ struct BenchStepCommand: ParsableCommand {
     (settings.name, settings.learningRate, settings.momentum, settings.weightDecay) = (
       optimizer, 0.01, 0.9, 0
     )
+    var transfer = TransferConfig()
+    if let freeze { transfer.freeze = freeze }
     return StepBenchmark(
       model: benched.model, input: benched.input, classes: benched.classes, batch: batch,
       microbatch: microbatch, wave: wave, checkpointing: activationCheckpointing, lanes: benched.lanes,
       optimizer: settings, convolution: benched.convolution, precision: benched.precision,
-      kernels: try benched.kernels(), operators: operators)
+      kernels: try benched.kernels(), transfer: transfer, operators: operators)
   }
 }
 

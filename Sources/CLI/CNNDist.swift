@@ -16,8 +16,8 @@ public struct CNNDist: ParsableCommand {
       """,
     version: Version.current,
     subcommands: [
-      TrainCommand.self, EvaluateCommand.self, PredictCommand.self, InspectCommand.self, DataCommand.self,
-      VerifyCommand.self, BenchCommand.self, ScaleCommand.self,
+      TrainCommand.self, ProbeCommand.self, EvaluateCommand.self, PredictCommand.self, InspectCommand.self,
+      DataCommand.self, VerifyCommand.self, BenchCommand.self, ScaleCommand.self,
     ])
 
   /// As the argument parser makes it, before it reads the command line.

@@ -18,6 +18,7 @@ struct InspectPlanCommand: ParsableCommand {
 
       Examples:
         cnn-dist inspect plan resnet18 --size 64 --images 64
+        cnn-dist inspect plan resnet18 --freeze all_but_head
         CNN_DIST_ISA=avx2 cnn-dist inspect plan --config configs/blood-cells-seed-cnn.yaml --json
       """)
 
@@ -26,11 +27,19 @@ struct InspectPlanCommand: ParsableCommand {
   @Option(help: "none or blocks: training.activation_checkpointing (default: none, or the configuration's).")
   var activationCheckpointing: ActivationCheckpointing?
 
+  @Option(
+    help:
+      "What is frozen, as transfer.freeze: all_but_head, a number of blocks, or patterns with commas between."
+  )
+  var freeze: FrozenLayers?
+
   func validate() throws { try InspectedModel.requirePositive(("images", images)) }
 
   func run() throws {
     try Program.runAlone {
-      let (settings, network) = try model.network()
+      var (settings, network) = try model.network()
+      if let freeze { settings.transfer.freeze = freeze }
+      network = try network.frozen(by: settings.transfer)
       let kernels = try InstructionSet.selected(pinnedTo: ProcessInfo.processInfo.environment["CNN_DIST_ISA"])
       try model.show(
         PlanInspection(
@@ -81,6 +90,8 @@ struct PlanInspection: Inspection {
   /// Shared by the lanes of a rank.
   let preparedBytes: Int
   let parameterBytes: Int
+  /// Of the parameters that are not frozen.
+  let trainedBytes: Int
 
   enum CodingKeys: String, CodingKey {
     case model, isa, images, operators
@@ -88,6 +99,7 @@ struct PlanInspection: Inspection {
     case scratchBytes = "scratch_bytes"
     case preparedBytes = "prepared_bytes"
     case parameterBytes = "parameter_bytes"
+    case trainedBytes = "trained_bytes"
   }
 
   init(
@@ -101,12 +113,13 @@ struct PlanInspection: Inspection {
     self.images = images
     isa = kernels.rawValue
     operators = network.nodes.enumerated().map { index, node in
-      let needs = node.layer.memory(for: node.inputShapes, images: images, kernels: kernels)
+      let needs = node.memoryNeeds(images: images, kernels: kernels)
       let algorithms = node.layer.algorithms(for: node.inputShapes, kernels: kernels)
       // Backward data costs as much as forward, where anybody wants it, and so do the parameters.
       let isRepeated = plan.repeated.contains(index)
       let passes =
-        (isRepeated ? 2 : 1) + (node.inputs == [.image] ? 0 : 1) + (node.parameters.isEmpty ? 0 : 1)
+        (isRepeated ? 2 : 1) + (plan.gradientTargets[index].allSatisfy { $0 == .none } ? 0 : 1)
+        + (node.isTrained ? 1 : 0)
       return Operator(
         name: node.name, kind: node.layer.kind, algorithms: algorithms,
         layout: node.shape.area == 1 ? "(F/16, N, 16)" : "(C/16, N, H, W, 16)",
@@ -120,7 +133,9 @@ struct PlanInspection: Inspection {
     arenaBytes = float * plan.arenaCount
     scratchBytes = float * plan.scratchCount
     preparedBytes = float * PreparedWeights.count(for: network, mode: .training, kernels: kernels)
-    parameterBytes = float * network.layout.parameterExtent
+    parameterBytes =
+      float * network.layout.entries.reduce(0) { $0 + ($1.role.isStatistic ? 0 : $1.range.count) }
+    trainedBytes = float * network.layout.parameterExtent
   }
 
   var text: String {
@@ -147,7 +162,10 @@ struct PlanInspection: Inspection {
       \(TextTable.text([header] + rows + [total]))
 
       a lane: arena \(kilobytes(arenaBytes)) kB, scratch \(kilobytes(scratchBytes)) kB; a rank: prepared weights \
-      \(kilobytes(preparedBytes)) kB, parameters \(kilobytes(parameterBytes)) kB
+      \(kilobytes(preparedBytes)) kB, parameters \(kilobytes(parameterBytes)) kB, of which \
+      \(kilobytes(trainedBytes)) kB are trained
       """
   }
 }
+
+extension FrozenLayers: ExpressibleByArgument {}

@@ -51,7 +51,7 @@ struct TrainCommand: ParsableCommand {
         directory: out,
         resume: resume, trace: trace)
       let job = try TrainingJob.prepare(options, communicator: communicator)
-      let listeners = try communicator.together { try sinks(of: job) }
+      let listeners = try communicator.together { try Self.sinks(of: job) }
       switch try Trainer(job, sinks: listeners).run(resume: resume) {
       case .finished: return 0
       case .stopped: return Program.Status.stoppedBySignal
@@ -60,7 +60,7 @@ struct TrainCommand: ParsableCommand {
   }
 
   /// Rank 0 speaks, the others only when something is wrong.
-  private func sinks(of job: TrainingJob) throws -> [any RunSink] {
+  static func sinks(of job: TrainingJob) throws -> [any RunSink] {
     guard let directory = job.directory else { return [] }
     return [
       TerminalProgress(environment: ProcessInfo.processInfo.environment),

@@ -113,10 +113,10 @@ package final class GradientReducer: @unchecked Sendable {
   }
 
   /// A reducer for `lanes` lanes of this rank with `partialCount` buffers for their sums. Collective; the
-  /// same on all ranks but for these two.
+  /// same on all ranks but for these two. Values that no bucket holds, up to `valuesExtent`, are constant.
   package init(
-    _ communicator: Communicator, buckets: Buckets, partialCount: Int, lanes: Int, kernels: InstructionSet,
-    options: Options = Options()
+    _ communicator: Communicator, buckets: Buckets, valuesExtent: Int? = nil, partialCount: Int, lanes: Int,
+    kernels: InstructionSet, options: Options = Options()
   ) throws {
     precondition(
       buckets.ranks == communicator.size,
@@ -127,7 +127,8 @@ package final class GradientReducer: @unchecked Sendable {
     self.lanes = lanes
     self.kernels = cnn_reduction_kernels_for(kernels.kernelTable)
     memory = try NodeMemory(
-      communicator, extent: buckets.extent, buckets: buckets.count, partialCount: partialCount,
+      communicator, extent: buckets.extent, valuesExtent: valuesExtent ?? buckets.extent,
+      buckets: buckets.count, partialCount: partialCount,
       shares: options.sharesMemory)
     place = memory.groups.place(of: communicator.rank)
     dealsWith = memory.groups.owners(dealingWith: communicator.rank)

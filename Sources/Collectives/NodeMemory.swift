@@ -22,11 +22,15 @@ final class NodeMemory {
   /// Counters don't keep memory alive.
   private let blocks: [Block]
 
-  /// Collective. `partialCount` is of this rank; `shares` whether ranks of a node may share memory.
-  init(_ communicator: Communicator, extent: Int, buckets: Int, partialCount: Int, shares: Bool) throws {
+  /// Collective. `partialCount` is of this rank; `shares` whether ranks of a node may share memory. The values may
+  /// have more floats than the `extent` of a sum.
+  init(
+    _ communicator: Communicator, extent: Int, valuesExtent: Int, buckets: Int, partialCount: Int,
+    shares: Bool
+  ) throws {
     let wanted = shares ? RankGroups.byNode(communicator.places) : .alone(communicator.size)
     let counts = try communicator.allGather(integers: [partialCount]).map { $0[0] }
-    let layout = Layout(extent: extent, buckets: buckets)
+    let layout = Layout(extent: extent, valuesExtent: valuesExtent, buckets: buckets)
     let rank = communicator.rank
     var blocks: [Block]?
     if wanted.members.contains(where: { $0.count > 1 }) {
@@ -57,13 +61,14 @@ final class NodeMemory {
     }
     // The values lie behind the first member's partial sums; every block has the room, but untouched
     // pages of shared memory take none.
-    values = own[0].floats(at: layout.partial(counts[members[0]]), count: extent)
+    values = own[0].floats(at: layout.partial(counts[members[0]]), count: valuesExtent)
     try communicator.barrier()
   }
 
   /// Where things lie in a rank's block.
   private struct Layout {
     let extent: Int
+    let valuesExtent: Int
     let buckets: Int
 
     var finals: Int { 64 }
@@ -71,7 +76,7 @@ final class NodeMemory {
     func partial(_ number: Int) -> Int {
       rounded(settled + buckets * 8, to: 4096) + number * extent * MemoryLayout<Float>.stride
     }
-    func bytes(partials: Int) -> Int { partial(partials + 1) }
+    func bytes(partials: Int) -> Int { partial(partials) + valuesExtent * MemoryLayout<Float>.stride }
     private func rounded(_ count: Int, to unit: Int) -> Int { (count + unit - 1) / unit * unit }
   }
 

@@ -8,7 +8,8 @@ import Tensors
 /// inference with the running statistics.
 ///
 /// For x (N, C, H, W); weight, bias, running_mean and running_var (C). One value per channel has no
-/// variance: see `smallestMicrobatch`.
+/// variance: see `smallestMicrobatch`. A frozen one may norm by the running statistics in training too
+/// (`learning`): then `dx = g · weight · 1/√(σ² + ε)`, since they don't depend on x.
 package struct BatchNorm2d: Layer {
   package var epsilon: Float
   /// How far a step moves the running statistics, once the statistics of its microbatches are averaged:
@@ -18,6 +19,19 @@ package struct BatchNorm2d: Layer {
   package var affine: Bool
   package var following: Following
   package var statisticsOver: BatchStatistics
+  package var learning = Learning.all
+
+  /// What training changes of it.
+  package enum Learning: Sendable, Equatable {
+    case all
+    /// Weight and bias are frozen.
+    case statistics
+    /// And so are the running statistics, which norm the batch in the place of its own.
+    case nothing
+  }
+
+  /// Whether it asks for what other microbatches know.
+  package var pools: Bool { statisticsOver == .globalBatch && learning != .nothing }
 
   package init(
     epsilon: Float = 1e-5, momentum: Float = 0.1, affine: Bool = true, following: Following = .nothing,
@@ -89,20 +103,23 @@ package struct BatchNorm2d: Layer {
     statisticsOver == .microbatch ? smallestBatch(for: inputs) : 1
   }
 
-  package func smallestBatch(for inputs: [FeatureShape]) -> Int { inputs[0].area == 1 ? 2 : 1 }
+  package func smallestBatch(for inputs: [FeatureShape]) -> Int {
+    inputs[0].area == 1 && learning != .nothing ? 2 : 1
+  }
 
   package func forward(_ pass: borrowing ForwardPass) {
     let kernels = cnn_batch_norm_kernels_for(pass.kernels.kernelTable).pointee
     let x = pass.inputShapes[0]
     let residual = pass.inputs.count > 1 ? pass.inputs[1] : nil
     var affine = affine(pass.parameters)
-    guard pass.mode == .training else {
+    guard pass.mode == .training, learning != .nothing else {
       var shape = shape(x, n: pass.wave.images, images: 0..<pass.wave.images)
       kernels.forward_inference(
         pass.output, pass.inputs[0], residual, pass.statistics[0], pass.statistics[1], &affine, &shape)
+      if pass.mode == .training { saveRunningStatistics(pass) }
       return
     }
-    if statisticsOver == .globalBatch && !pass.isRepeated { poolMoments(pass) }
+    if pools && !pass.isRepeated { poolMoments(pass) }
     for (microbatch, images) in pass.wave.microbatches.enumerated() {
       var shape = shape(x, n: pass.wave.images, images: images)
       let saved = pass.saved + microbatch * savedCount(x)
@@ -115,6 +132,22 @@ package struct BatchNorm2d: Layer {
         let record = record(saved, x)
         kernels.forward_pooled(
           pass.output, saved, record, record[2 * 16 * x.blocks], pass.inputs[0], residual, &affine, &shape)
+      }
+    }
+  }
+
+  /// Leaves for backward what the images were normed by, the same for all microbatches.
+  private func saveRunningStatistics(_ pass: borrowing ForwardPass) {
+    let x = pass.inputShapes[0]
+    let width = 16 * x.blocks
+    for microbatch in pass.wave.microbatches.indices {
+      let saved = pass.saved + microbatch * savedCount(x)
+      (saved + CNN_NORM_MEAN * width).update(from: pass.statistics[0], count: width)
+      (saved + CNN_NORM_UNBIASED * width).update(from: pass.statistics[1], count: width)
+      for channel in 0..<width {
+        // As the kernel spells it: backward finds the gates of a ReLU again from its bits.
+        let deviation = (Double(pass.statistics[1][channel]) + Double(epsilon)).squareRoot()
+        saved[CNN_NORM_INVERSE * width + channel] = channel < x.channels ? Float(1 / deviation) : 0
       }
     }
   }
@@ -149,7 +182,7 @@ package struct BatchNorm2d: Layer {
 
   /// What whoever has no microbatch of a step must do for the others, in forward and in backward.
   package func takePart(in pooling: any BatchPooling, inputs: [FeatureShape], by rule: PoolingRule) {
-    guard statisticsOver == .globalBatch else { return }
+    guard pools else { return }
     pooling.pool(PooledRecords(start: nil, count: 0), channels: 16 * inputs[0].blocks, by: rule)
   }
 
@@ -178,12 +211,14 @@ package struct BatchNorm2d: Layer {
   package func backwardData(_ pass: borrowing BackwardPass) {
     let x = pass.inputShapes[0]
     let dResidual = pass.inputGradients.count > 1 ? pass.inputGradients[1] : nil
-    if !affine {
+    // Nobody has asked for the gradients of weight and bias, but dx hangs on their sums.
+    if learning == .nothing ? dResidual != nil : (!affine || learning == .statistics) {
       for microbatch in pass.wave.microbatches.indices {
         sums(pass, microbatch, dWeight: nil, dBias: nil)
       }
     }
-    if statisticsOver == .globalBatch { poolSums(pass) }
+    if pools { poolSums(pass) }
+    if learning == .nothing { forgetSums(pass) }
     for (microbatch, images) in pass.wave.microbatches.enumerated() {
       guard let dx = pass.inputGradients[0] else { continue }
       var affine = affine(pass.parameters)
@@ -192,6 +227,17 @@ package struct BatchNorm2d: Layer {
         dx, pass.saved + microbatch * savedCount(x),
         dResidual.map { UnsafePointer($0) } ?? pass.outputGradient,
         pass.inputs[0], dResidual == nil ? pass.output : nil, &affine, &shape)
+    }
+  }
+
+  /// Statistics that don't depend on x take nothing off dx.
+  private func forgetSums(_ pass: borrowing BackwardPass) {
+    let x = pass.inputShapes[0]
+    for microbatch in pass.wave.microbatches.indices {
+      let saved = pass.saved + microbatch * savedCount(x)
+      for row in [CNN_NORM_OFFSET, CNN_NORM_SLOPE] {
+        (saved + row * 16 * x.blocks).update(repeating: 0, count: 16 * x.blocks)
+      }
     }
   }
 
@@ -217,7 +263,7 @@ package struct BatchNorm2d: Layer {
     let images = pass.wave.microbatches[microbatch]
     var shape = shape(x, n: pass.wave.images, images: images)
     let saved = pass.saved + microbatch * savedCount(x)
-    let pooled = statisticsOver == .globalBatch ? record(saved, x) : nil
+    let pooled = pools ? record(saved, x) : nil
     cnn_batch_norm_kernels_for(pass.kernels.kernelTable).pointee.backward_sums(
       dWeight, dBias, pass.inputGradients.count > 1 ? pass.inputGradients[1] : nil, saved, pooled,
       pass.outputGradient, pass.inputs[0], pass.output, &affine, &shape)
@@ -226,7 +272,7 @@ package struct BatchNorm2d: Layer {
 
   private func savedCount(_ x: FeatureShape) -> Int {
     CNN_NORM_ROWS * 16 * x.blocks
-      + (statisticsOver == .globalBatch ? 2 * PoolingRule.recordCount(channels: 16 * x.blocks) : 0)
+      + (pools ? 2 * PoolingRule.recordCount(channels: 16 * x.blocks) : 0)
   }
 
   /// A microbatch's record, behind its rows.

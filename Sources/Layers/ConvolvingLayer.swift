@@ -26,6 +26,7 @@ extension ConvolvingLayer {
     var needs = MemoryNeeds()
     let convolution = convolution(images: images, input: inputs[0], kernels)
     needs.backwardReadsInput = true
+    needs.onlyParametersReadInput = true
     needs.prepared = convolution.preparedCount
     needs.preparedForBackward = convolution.preparedCountForBackward
     needs.scratch = convolution.scratchCount + (following == .reluThenMaxPool ? convolution.unpooledCount : 0)

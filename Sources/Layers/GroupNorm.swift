@@ -74,7 +74,7 @@ package struct GroupNorm: Layer, Equatable {
     var affine = cnn_norm_affine(pass.parameters)
     let x = pass.outputShape
     var shape = shape(cnn_blocked(x, pass.wave))
-    if !self.affine { sum(pass, &shape) }
+    if !self.affine || pass.isFrozen { sum(pass, &shape) }
     cnn_norm_kernels_for(pass.kernels.kernelTable).pointee.group_backward(
       dx, pass.outputGradient, pass.inputs[0], pass.saved, row(1, pass.saved, x, pass.wave),
       row(2, pass.saved, x, pass.wave), row(3, pass.saved, x, pass.wave), &affine, &shape)

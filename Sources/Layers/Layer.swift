@@ -57,6 +57,8 @@ package struct MemoryNeeds: Sendable, Equatable {
   /// Whether backward reads the inputs, the output.
   package var backwardReadsInput = false
   package var backwardReadsOutput = false
+  /// Whether it reads the inputs for the gradients of the parameters alone.
+  package var onlyParametersReadInput = false
   /// Whether the output may lie where input 0 lies, and dx where dy lies.
   package var worksInPlace = false
 
@@ -170,6 +172,8 @@ package struct BackwardPass {
   package var saved: UnsafeMutablePointer<Float>
   package var scratch: UnsafeMutablePointer<Float>
   package var pooling: (any BatchPooling)?
+  /// Whether nobody asks for the gradients of the parameters: `backwardData` follows no `backwardParameters`.
+  package var isFrozen = false
 
   package init(
     wave: Wave, kernels: InstructionSet, inputShapes: [FeatureShape], outputShape: FeatureShape,
@@ -247,7 +251,7 @@ package protocol Layer: Sendable {
     _ pass: borrowing ForwardPass, microbatch: Int, into statistics: [UnsafeMutablePointer<Float>])
 
   /// The gradients of one microbatch in the order of `parameters`, padding included. Overwrites.
-  /// Called for layers with parameters only.
+  /// Called for layers with parameters that are not frozen.
   func backwardParameters(
     _ pass: borrowing BackwardPass, microbatch: Int, gradients: [UnsafeMutablePointer<Float>])
 

@@ -31,7 +31,8 @@ struct ArenaLayout: Sendable {
       let count = needs[index].savedPerImage * images + needs[index].savedPerMicrobatch * microbatches
       let begin = schedule.forward[index]
       return planner.add(
-        count: count, lifetime: begin...(mode == .training ? schedule.backward[index] : begin))
+        count: count,
+        lifetime: begin...(mode == .training && nodes[index].runsBackward ? schedule.backward[index] : begin))
     }
     let backward = mode == .training ? BackwardLifetimes(network, needs: needs, schedule: schedule) : nil
     let gradientBlocks =
@@ -50,12 +51,12 @@ struct ArenaLayout: Sendable {
     outputs = forward.first.map { offsets[outputBlocks[$0]] }
     lateOutputs = forward.late.map { offsets[outputBlocks[$0]] }
     saved = savedBlocks.map { offsets[$0] }
-    let gradients = backward?.group.map { offsets[gradientBlocks[$0]] } ?? []
+    let gradients = backward?.group.map { block in block.map { offsets[gradientBlocks[$0]] } ?? 0 } ?? []
     self.gradients = gradients
     gradientTargets = nodes.indices.map { index in
       guard let backward, let temporaryBlocks else { return [] }
       return zip(backward.edges[index], zip(temporaryBlocks[index], nodes[index].inputs)).map { edge, block in
-        guard case .node(let source) = block.1 else { return .none }
+        guard case .node(let source) = block.1, nodes[source].runsBackward else { return .none }
         if let temporary = block.0 { return .added(offset: offsets[temporary], to: gradients[source]) }
         return .direct(offset: gradients[source])
       }

@@ -30,7 +30,8 @@ extension Network {
     drawingFunctions(mode).drawingSums(mode).drawingPools()
   }
 
-  /// A layer that does what follows in its own pass; nil where it can't.
+  /// A layer that does what follows in its own pass; nil where it can't. A convolution can where no gradient
+  /// comes back to it.
   private func drawn(_ layer: any Layer, _ following: Following, _ mode: Mode) -> (any Layer)? {
     switch layer {
     case var layer as BatchNorm2d where layer.following == .nothing:
@@ -45,9 +46,11 @@ extension Network {
 
   /// Batch norm or convolution and the function behind it, or a sum and the ReLU.
   private func drawingFunctions(_ mode: Mode) -> Network {
-    drawing { layer, next, _ in
+    drawing { layer, next, node in
       guard let following = Following(next) else { return nil }
-      guard var sum = layer as? Add, sum.activation == nil else { return drawn(layer, following, mode) }
+      guard var sum = layer as? Add, sum.activation == nil else {
+        return drawn(layer, following, node.preparation(in: mode))
+      }
       guard following == .relu else { return nil }
       sum.activation = .relu
       return sum
@@ -57,8 +60,8 @@ extension Network {
   /// Batch norm or convolution, ReLU and max pooling over 2×2.
   private func drawingPools() -> Network {
     let halving = MaxPool2d(kernel: 2)
-    return drawing { layer, next, shape in
-      guard let pool = next as? MaxPool2d, pool == halving, shape.height > 1, shape.width > 1 else {
+    return drawing { layer, next, node in
+      guard let pool = next as? MaxPool2d, pool == halving, node.shape.height > 1, node.shape.width > 1 else {
         return nil
       }
       switch layer {
@@ -74,16 +77,16 @@ extension Network {
   }
 
   /// Draws layers into the only layer that they read, as `fuse` says: the layer, what reads its output, and
-  /// the output's shape. Where a layer ran before, both do now.
+  /// the layer's node. Where a layer ran before, both do now.
   private func drawing(
-    _ fuse: (_ layer: any Layer, _ next: any Layer, _ shape: FeatureShape) -> (any Layer)?
+    _ fuse: (_ layer: any Layer, _ next: any Layer, _ node: Node) -> (any Layer)?
   ) -> Network {
     let consumers = consumers
     var layers = nodes.map(\.layer)
     var removed: [Int: Source] = [:]
     for (index, node) in nodes.enumerated() where node.inputs.count == 1 {
       guard case .node(let source) = node.inputs[0], consumers[source].count == 1, removed[source] == nil,
-        let fused = fuse(layers[source], node.layer, nodes[source].shape)
+        let fused = fuse(layers[source], node.layer, nodes[source])
       else { continue }
       layers[source] = fused
       removed[index] = .node(source)
@@ -101,7 +104,8 @@ extension Network {
       guard let add = node.layer as? Add, node.inputs.count == 2,
         case .node(let later)? = node.inputs.max(by: { $0.order < $1.order }),
         let residual = node.inputs.first(where: { $0 != .node(later) }), consumers[later] == [index],
-        let drawn = drawn(layers[later], add.activation == .relu ? .addThenReLU : .add, mode)
+        let drawn = drawn(
+          layers[later], add.activation == .relu ? .addThenReLU : .add, nodes[later].preparation(in: mode))
       else { continue }
       layers[later] = drawn
       removed[index] = .node(later)

@@ -108,7 +108,8 @@ struct BackwardLifetimes {
     case added(perImage: Int, time: Int)
   }
 
-  private(set) var group: [Int]
+  /// nil for nodes whose output's gradient nobody needs.
+  private(set) var group: [Int?]
   private(set) var groups: [SharedBlock] = []
   private(set) var edges: [[Edge]]
 
@@ -116,7 +117,7 @@ struct BackwardLifetimes {
     let nodes = network.nodes
     let consumers = network.consumers
     let time = schedule.backward
-    group = Array(repeating: -1, count: nodes.count)
+    group = Array(repeating: nil, count: nodes.count)
     edges = Array(repeating: [], count: nodes.count)
     var begun = Array(repeating: false, count: nodes.count)
     if let last = nodes.indices.last {
@@ -127,7 +128,7 @@ struct BackwardLifetimes {
     }
     for index in nodes.indices.reversed() {
       for (position, source) in nodes[index].inputs.enumerated() {
-        guard case .node(let source) = source else {
+        guard case .node(let source) = source, nodes[source].runsBackward else {
           edges[index].append(.none)
           continue
         }
@@ -138,10 +139,10 @@ struct BackwardLifetimes {
         begun[source] = true
         edges[index].append(.direct)
         if position == 0 && needs[index].worksInPlace && consumers[source].count == 1
-          && nodes[source].shape == nodes[index].shape
+          && nodes[source].shape == nodes[index].shape, let block = group[index]
         {
-          group[source] = group[index]
-          groups[group[index]].lifetime = groups[group[index]].lifetime.lowerBound...time[source]
+          group[source] = block
+          groups[block].lifetime = groups[block].lifetime.lowerBound...time[source]
         } else {
           group[source] = groups.count
           groups.append(

@@ -19,10 +19,19 @@ package struct Network: Sendable {
     /// The layer's arrays, as the flat layout places them.
     package let parameters: [FlatLayout.Entry]
     package let statistics: [FlatLayout.Entry]
+    /// Whether the parameters keep their values.
+    package let isFrozen: Bool
+    /// Whether the gradient of the output is of use: to the parameters, or to those of a node before.
+    package let runsBackward: Bool
+    /// Whether the running statistics follow those of the batches.
+    package let gathersStatistics: Bool
 
-    /// The part of the flat buffers that the parameters fill, padding to whole vectors included.
-    package var parameterRange: Range<Int> { Self.hull(of: parameters) }
-    package var statisticsRange: Range<Int> { Self.hull(of: statistics) }
+    /// Whether it has parameters that are trained.
+    package var isTrained: Bool { !isFrozen && !parameters.isEmpty }
+    /// The part of the flat gradient that the parameters fill, padding to whole vectors included; empty where they
+    /// are frozen.
+    package var parameterRange: Range<Int> { isFrozen ? 0..<0 : Self.hull(of: parameters) }
+    package var statisticsRange: Range<Int> { gathersStatistics ? Self.hull(of: statistics) : 0..<0 }
 
     private static func hull(of entries: [FlatLayout.Entry]) -> Range<Int> {
       guard let first = entries.first, let last = entries.last else { return 0..<0 }
@@ -63,9 +72,7 @@ package struct Network: Sendable {
   }
 
   /// Whether a layer asks for what other microbatches know.
-  package var poolsStatistics: Bool {
-    nodes.contains { ($0.layer as? BatchNorm2d)?.statisticsOver == .globalBatch }
-  }
+  package var poolsStatistics: Bool { nodes.contains { ($0.layer as? BatchNorm2d)?.pools ?? false } }
 
   /// For each node, which nodes read its output (once an edge).
   package var consumers: [[Int]] {
@@ -81,41 +88,62 @@ package struct Network: Sendable {
     name: String, layer: any Layer, inputs: [Source], inputShapes: [FeatureShape], shape: FeatureShape
   )
 
-  /// Assembles the graph; `layers` come in forward order.
-  init(input: FeatureShape, layers: [Part]) {
+  /// Assembles the graph; `layers` come in forward order, those named in `frozen` keep their parameters.
+  init(input: FeatureShape, layers: [Part], frozen: Set<String> = []) {
     var parameters: [FlatLayout.Declaration] = []
     var statistics: [FlatLayout.Declaration] = []
     var initialisations: [Initialisation] = []
     var statisticsInitialisations: [Initialisation] = []
     for (name, layer, _, inputShapes, _) in layers {
       for array in layer.parameters(for: inputShapes) {
-        parameters.append(.init("\(name).\(array.name)", array.shape, array.role, array.storage))
+        parameters.append(
+          .init(
+            "\(name).\(array.name)", array.shape, array.role, array.storage, isConstant: frozen.contains(name)
+          ))
         initialisations.append(array.initialisation)
       }
       for array in layer.statistics(for: inputShapes) {
-        statistics.append(.init("\(name).\(array.name)", array.shape, array.role, array.storage))
+        statistics.append(
+          .init(
+            "\(name).\(array.name)", array.shape, array.role, array.storage,
+            isConstant: !Self.gathersStatistics(layer)))
         statisticsInitialisations.append(array.initialisation)
       }
     }
     let layout = FlatLayout(parameters: parameters, statistics: statistics)
-    var nextParameter = 0
-    var nextStatistic = 0
+    var parametersLeft = layout.entries[..<parameters.count]
+    var statisticsLeft = layout.entries[parameters.count...]
+    func take(_ count: Int, from entries: inout ArraySlice<FlatLayout.Entry>) -> [FlatLayout.Entry] {
+      defer { entries.removeFirst(count) }
+      return Array(entries.prefix(count))
+    }
     self.input = input
     self.layout = layout
     self.initialisations = initialisations + statisticsInitialisations
-    nodes = layers.map { name, layer, inputs, inputShapes, shape in
-      let parameterCount = layer.parameters(for: inputShapes).count
-      let statisticsCount = layer.statistics(for: inputShapes).count
-      defer {
-        nextParameter += parameterCount
-        nextStatistic += statisticsCount
+    var nodes: [Node] = []
+    for (name, layer, inputs, inputShapes, shape) in layers {
+      let own = take(layer.parameters(for: inputShapes).count, from: &parametersLeft)
+      let readsTrained = inputs.contains { source in
+        guard case .node(let index) = source else { return false }
+        return nodes[index].runsBackward
       }
-      return Node(
-        name: name, layer: layer, inputs: inputs, inputShapes: inputShapes, shape: shape,
-        parameters: Array(layout.parameters[nextParameter..<(nextParameter + parameterCount)]),
-        statistics: Array(layout.statistics[nextStatistic..<(nextStatistic + statisticsCount)]))
+      nodes.append(
+        Node(
+          name: name, layer: layer, inputs: inputs, inputShapes: inputShapes, shape: shape, parameters: own,
+          statistics: take(layer.statistics(for: inputShapes).count, from: &statisticsLeft),
+          isFrozen: frozen.contains(name),
+          runsBackward: readsTrained || !(own.isEmpty || frozen.contains(name)),
+          gathersStatistics: Self.gathersStatistics(layer)))
     }
+    self.nodes = nodes
   }
+
+  private static func gathersStatistics(_ layer: any Layer) -> Bool {
+    (layer as? BatchNorm2d)?.learning != .nothing
+  }
+
+  /// The names of the nodes that keep their parameters.
+  package var frozen: Set<String> { Set(nodes.filter(\.isFrozen).map(\.name)) }
 
   /// Whether a node reads the network's images, input `position`, planar as they come.
   func readsPlanarImages(_ node: Node, position: Int) -> Bool {
@@ -126,7 +154,7 @@ package struct Network: Sendable {
   /// node reads what is named in its place.
   func replacing(
     _ layers: [any Layer], names: [String]? = nil, removed: [Int: Source] = [:],
-    extraInputs: [Int: Source] = [:]
+    extraInputs: [Int: Source] = [:], frozen: Set<String>? = nil
   ) -> Network {
     var position: [Int: Int] = [:]
     var parts: [Part] = []
@@ -149,7 +177,7 @@ package struct Network: Sendable {
       }
       parts.append((names?[index] ?? node.name, layers[index], inputs, inputShapes, shape))
     }
-    return Network(input: input, layers: parts)
+    return Network(input: input, layers: parts, frozen: frozen ?? self.frozen)
   }
 
   /// The first values of parameters and running statistics, a function of the seed alone.

@@ -4,11 +4,12 @@ import Tensors
 /// A network compiled for waves of at most `images` images: where every activation, saved value and
 /// gradient lies in the arena of a lane. Laid out once; nothing is allocated in a step.
 ///
-/// Time runs over the operators (`PlanSchedule`). Whatever is not needed at the same time may share memory.
+/// Time runs over the operators (`PlanSchedule`). Whatever is not needed at the same time may share memory. Nodes
+/// before the first that is trained have no backward pass, and nothing is kept for one.
 package struct Plan: Sendable {
   /// Where backward writes the gradient of one input.
   package enum GradientTarget: Sendable, Equatable {
-    /// Nobody needs it: the input is the images.
+    /// Nobody needs it: the input is the images, or nothing before it is trained.
     case none
     /// Straight into the source's gradient.
     case direct(offset: Int)
@@ -37,9 +38,7 @@ package struct Plan: Sendable {
     self.microbatches = microbatches
     self.mode = mode
     self.kernels = kernels
-    let needs = network.nodes.map {
-      $0.layer.memory(for: $0.inputShapes, images: images, kernels: kernels)
-    }
+    let needs = network.nodes.map { $0.memoryNeeds(images: images, kernels: kernels) }
     func layout(_ cuts: Set<Int>) -> ArenaLayout {
       ArenaLayout(
         network, needs: needs, images: images, microbatches: microbatches, mode: mode,
@@ -88,4 +87,24 @@ package struct Plan: Sendable {
   package var repeats: [Range<Int>] { arena.schedule.repeats }
   /// Floats of a lane's arena.
   package var arenaCount: Int { arena.count }
+}
+
+extension Network.Node {
+  /// What the layer needs, as far as backward gets to it.
+  package func memoryNeeds(images: Int, kernels: InstructionSet) -> MemoryNeeds {
+    var needs = layer.memory(for: inputShapes, images: images, kernels: kernels)
+    if !runsBackward {
+      (needs.backwardReadsInput, needs.backwardReadsOutput) = (false, false)
+      needs.prepared -= needs.preparedForBackward
+      needs.preparedForBackward = 0
+    }
+    if isFrozen && needs.onlyParametersReadInput { needs.backwardReadsInput = false }
+    return needs
+  }
+
+  /// How forward runs in a plan: pooling need not remember its winners where no gradient comes back.
+  func mode(in mode: Mode) -> Mode { !runsBackward && layer is MaxPool2d ? .inference : mode }
+
+  /// How the weights are made ready.
+  func preparation(in mode: Mode) -> Mode { runsBackward ? mode : .inference }
 }

@@ -55,7 +55,7 @@ package final class PreparedWeights: @unchecked Sendable {
 
   private static func counts(for network: Network, mode: Mode, kernels: InstructionSet) -> [Int] {
     network.nodes.map { node in
-      let needs = node.layer.memory(for: node.inputShapes, images: 1, kernels: kernels)
+      let needs = node.memoryNeeds(images: 1, kernels: kernels)
       return mode == .training ? needs.prepared : needs.prepared - needs.preparedForBackward
     }
   }
@@ -73,9 +73,10 @@ package final class PreparedWeights: @unchecked Sendable {
 
   package func pointer(of node: Int) -> UnsafePointer<Float> { UnsafePointer(memory.pointer + offsets[node]) }
 
-  /// The values change: what was made of them is stale. While no lane reads.
-  package func begin() {
-    for index in counts.indices where counts[index] > 0 {
+  /// The values change, those of frozen nodes only where `constants` says so: what was made of them is stale. While
+  /// no lane reads.
+  package func begin(constants: Bool = true) {
+    for index in counts.indices where counts[index] > 0 && (constants || !network.nodes[index].isFrozen) {
       states[index].store(State.stale, ordering: .releasing)
     }
   }
@@ -107,6 +108,7 @@ package final class PreparedWeights: @unchecked Sendable {
     let node = network.nodes[index]
     node.layer.prepare(
       memory.pointer + offsets[index],
-      parameters: parameters[index], inputs: node.inputShapes, mode: mode, kernels: kernels)
+      parameters: parameters[index], inputs: node.inputShapes, mode: node.preparation(in: mode),
+      kernels: kernels)
   }
 }

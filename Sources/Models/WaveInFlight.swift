@@ -63,7 +63,7 @@ package final class WaveInFlight {
     func forwardPass(_ index: Int, _ outputs: [Int], isRepeated: Bool) -> ForwardPass {
       let node = plan.network.nodes[index]
       return ForwardPass(
-        wave: nothing, mode: plan.mode, kernels: plan.kernels, inputShapes: node.inputShapes,
+        wave: nothing, mode: node.mode(in: plan.mode), kernels: plan.kernels, inputShapes: node.inputShapes,
         outputShape: node.shape, inputs: sources(of: node, outputs),
         inputIsPlanar: plan.network.readsPlanarImages(node, position: 0),
         output: arena.pointer + outputs[index],
@@ -90,6 +90,7 @@ package final class WaveInFlight {
           parameters: forwardPasses[index].parameters, prepared: prepared.pointer(of: index),
           outputGradient: UnsafePointer(arena.pointer + plan.gradients[index]), inputGradients: targets,
           saved: arena.pointer + plan.saved[index], scratch: scratch.pointer))
+      backwardPasses[index].isFrozen = node.isFrozen
     }
   }
 

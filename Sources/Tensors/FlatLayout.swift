@@ -5,6 +5,9 @@
 /// finishes them back to front and a bucket to reduce is a contiguous tail. The running statistics of
 /// batch norm follow on a chunk border. A chunk is the grain of everything that is summed or shared
 /// out over the flat buffer: slices of ranks begin on chunk borders.
+///
+/// What never changes (the arrays of frozen layers) lies behind all that: only the values have it, no gradient
+/// and no state. A chunk before it is left to the metrics that ride behind the sums.
 package struct FlatLayout: Sendable {
   package enum Role: Sendable, Equatable {
     case weight, bias, normScale, normShift, runningMean, runningVariance
@@ -18,12 +21,17 @@ package struct FlatLayout: Sendable {
     package let shape: Shape
     package let role: Role
     package let storage: ArrayStorage
+    /// Whether it keeps its values.
+    package let isConstant: Bool
 
-    package init(_ name: String, _ shape: Shape, _ role: Role, _ storage: ArrayStorage = .plain) {
+    package init(
+      _ name: String, _ shape: Shape, _ role: Role, _ storage: ArrayStorage = .plain, isConstant: Bool = false
+    ) {
       self.name = name
       self.shape = shape
       self.role = role
       self.storage = storage
+      self.isConstant = isConstant
     }
   }
 
@@ -49,10 +57,18 @@ package struct FlatLayout: Sendable {
   /// Floats in a chunk.
   package static let chunk = 1024
 
+  /// What is trained, and what follows the batches' statistics.
   package let parameters: [Entry]
   package let statistics: [Entry]
+  /// What keeps its values.
+  package let constants: [Entry]
+  /// All of them: first every parameter, then every running statistic, each in the order of the forward pass,
+  /// whatever is constant.
+  package let entries: [Entry]
   /// Floats that the parameters take, padding included; statistics begin here.
   package let parameterExtent: Int
+  /// Floats of parameters and statistics, a multiple of `chunk`: what is summed and updated.
+  package let summedExtent: Int
   /// Floats in all, a multiple of `chunk`.
   package let extent: Int
 
@@ -66,16 +82,32 @@ package struct FlatLayout: Sendable {
       return entry
     }
     func closeChunk() { end = (end + Self.chunk - 1) / Self.chunk * Self.chunk }
-    self.parameters = parameters.map(place)
+    self.parameters = parameters.filter { !$0.isConstant }.map(place)
     closeChunk()
     parameterExtent = end
-    self.statistics = statistics.map(place)
+    self.statistics = statistics.filter { !$0.isConstant }.map(place)
+    closeChunk()
+    summedExtent = end
+    let constants = (parameters + statistics).filter(\.isConstant)
+    if !constants.isEmpty { end += Self.chunk }
+    self.constants = constants.map(place)
     closeChunk()
     extent = end
+    var placed = [self.parameters[...], self.constants.prefix { !$0.role.isStatistic }]
+    var statisticsPlaced = [self.statistics[...], self.constants.drop { !$0.role.isStatistic }]
+    entries =
+      parameters.compactMap { placed[$0.isConstant ? 1 : 0].popFirst() }
+      + statistics.compactMap { statisticsPlaced[$0.isConstant ? 1 : 0].popFirst() }
   }
 
-  package var entries: [Entry] { parameters + statistics }
+  /// The number of values that training can change, frozen or not, without padding.
+  package var parameterCount: Int {
+    entries.reduce(0) { $0 + ($1.role.isStatistic ? 0 : $1.shape.count) }
+  }
 
-  /// The number of trained values, without padding.
-  package var parameterCount: Int { parameters.reduce(0) { $0 + $1.shape.count } }
+  /// The number of values that are trained, without padding.
+  package var trainedCount: Int { parameters.reduce(0) { $0 + $1.shape.count } }
+
+  /// Floats of a buffer for the values, with the metrics of a step at `summedExtent`.
+  package var valuesExtent: Int { max(extent, summedExtent + Self.chunk) }
 }

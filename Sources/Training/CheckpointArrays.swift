@@ -62,9 +62,11 @@ package enum CheckpointArrays {
     return writer
   }
 
+  /// State of the layers `mayLack` is 0 where the file has none.
   static func optimizer(
-    in file: Safetensors.Reader, states: [String], layout: FlatLayout
+    in file: Safetensors.Reader, states: [String], layout: FlatLayout, mayLack: Set<String> = []
   ) throws -> [Checkpoint.NamedArray] {
+    let known = Set(file.entries.map(\.name))
     let saved = file.metadata["states"].map { $0.split(separator: ",").map(String.init) } ?? []
     guard saved == states else {
       func list(_ names: [String]) -> String { names.isEmpty ? "nothing" : names.joined(separator: ", ") }
@@ -75,7 +77,12 @@ package enum CheckpointArrays {
     }
     return try states.map { state in
       var values = Array(repeating: Float(0), count: layout.extent)
-      for entry in layout.parameters { try read("\(state).\(entry.name)", entry, file, into: &values) }
+      for entry in layout.parameters {
+        let name = "\(state).\(entry.name)"
+        let layer = entry.name.split(separator: ".").dropLast().joined(separator: ".")
+        if !known.contains(name), mayLack.contains(layer) { continue }
+        try read(name, entry, file, into: &values)
+      }
       return Checkpoint.NamedArray(name: state, values: values)
     }
   }

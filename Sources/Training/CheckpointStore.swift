@@ -21,10 +21,13 @@ package struct CheckpointStore: Sendable {
   /// The run directory.
   package let run: String
   private let layout: FlatLayout
+  /// The layers that were frozen when the run began: while they are, they have no optimizer state.
+  private let mayLackState: Set<String>
 
-  package init(run: String, layout: FlatLayout) {
+  package init(run: String, layout: FlatLayout, mayLackState: Set<String> = []) {
     self.run = run
     self.layout = layout
+    self.mayLackState = mayLackState
   }
 
   private var directory: String { run + "/checkpoints" }
@@ -167,7 +170,8 @@ extension CheckpointStore {
     return Checkpoint(
       state: try Self.state(of: path), values: unaveraged ?? evaluated,
       averages: unaveraged == nil ? nil : evaluated,
-      optimizer: try CheckpointArrays.optimizer(in: optimizer, states: states, layout: layout))
+      optimizer: try CheckpointArrays.optimizer(
+        in: optimizer, states: states, layout: layout, mayLack: mayLackState))
   }
 
   /// Weights and state of a checkpoint directory (`RUN/best`, say), checked. A damaged one is an error:

@@ -37,12 +37,32 @@ package struct Evaluator {
   /// nil on the others. Collective. `progress` hears how many of this rank's images are done.
   package func probabilities(of samples: [Int], progress: (Int, Int) -> Void = { _, _ in }) throws -> [Float]?
   {
+    try rows(of: samples, width: inference.network.classes, progress: progress) {
+      inference.probabilities(of: $0)
+    }
+  }
+
+  /// What a node of the network gives for the images, (N, C · H · W) row by row, on rank 0; nil on the others.
+  /// Collective.
+  package func outputs(
+    of node: Int, for samples: [Int], progress: (Int, Int) -> Void = { _, _ in }
+  ) throws -> [Float]? {
+    try rows(of: samples, width: inference.network.nodes[node].shape.count, progress: progress) {
+      inference.outputs(of: node, for: $0)
+    }
+  }
+
+  /// A row of `width` numbers for each image, as `compute` finds them for the microbatches of a few lanes.
+  private func rows(
+    of samples: [Int], width: Int, progress: (Int, Int) -> Void,
+    _ compute: ([LoadedMicrobatch]) -> [FloatBuffer]
+  ) throws -> [Float]? {
     let microbatches = EpochOrder.microbatches(of: 0..<samples.count, size: microbatch)
     let (rank, size) = (communicator.rank, communicator.size)
     let mine = microbatches[(microbatches.count * rank / size)..<(microbatches.count * (rank + 1) / size)]
     let own = (mine.last?.upperBound ?? 0) - (mine.first?.lowerBound ?? 0)
     var rows: [Float] = []
-    rows.reserveCapacity(own * inference.network.classes)
+    rows.reserveCapacity(own * width)
     let requests = { @Sendable [mine, lanes] (step: Int) -> [MicrobatchRequest]? in
       let part = mine.dropFirst(step * lanes).prefix(lanes)
       if part.isEmpty { return nil }
@@ -62,11 +82,7 @@ package struct Evaluator {
     inference.prepare()
     try communicator.together {
       while let step = try prefetcher.next() {
-        for probabilities in inference.probabilities(
-          of: step.microbatches.map { LoadedMicrobatch($0, seed: 0) })
-        {
-          rows += probabilities.values
-        }
+        for found in compute(step.microbatches.map { LoadedMicrobatch($0, seed: 0) }) { rows += found.values }
         done += step.microbatches.reduce(0) { $0 + $1.count }
         prefetcher.recycle(step)
         progress(done, own)

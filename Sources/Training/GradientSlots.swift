@@ -5,7 +5,7 @@ import Tensors
 /// (each a whole flat gradient) and a stack for the sums that are still to be added to them, which
 /// needs room for one layer only, because a layer's leaves go up the tree as soon as it is done.
 ///
-/// A buffer is laid out as the flat values are: gradients where parameters lie, sums of batch
+/// A buffer is laid out as the flat values are, without what is frozen: gradients where parameters lie, sums of batch
 /// statistics where running statistics lie; the metrics follow in a chunk of their own.
 final class GradientSlots: @unchecked Sendable {
   /// Floats of metrics behind the flat layout: Σ loss, number of right answers.
@@ -25,7 +25,7 @@ final class GradientSlots: @unchecked Sendable {
   }
 
   /// Floats of a flat gradient with its metrics, whole chunks.
-  static func extent(of layout: FlatLayout) -> Int { layout.extent + FlatLayout.chunk }
+  static func extent(of layout: FlatLayout) -> Int { layout.summedExtent + FlatLayout.chunk }
 
   /// - Parameter partials: whole flat buffers with room for metrics.
   init(network: Network, partials: [FloatBuffer], stackDepth: Int) {
@@ -36,17 +36,21 @@ final class GradientSlots: @unchecked Sendable {
     let largest = nodes.map { max($0.parameters.count, $0.statistics.count) }.max() ?? 0
     self.partials = partials
     stack = (0..<stackDepth).map { _ in FloatBuffer(count: max(largest, Self.metricsCount)) }
-    metricsOffset = layout.extent
+    metricsOffset = layout.summedExtent
     self.nodes = nodes
     let bases = partials.map { ($0.pointer, true) } + stack.map { ($0.pointer, false) }
     parameterTargets = bases.map { base, isFlat in
       zip(network.nodes, nodes).map { node, ranges in
-        node.parameters.map { base + $0.offset - (isFlat ? 0 : ranges.parameters.lowerBound) }
+        (node.isFrozen ? [] : node.parameters).map {
+          base + $0.offset - (isFlat ? 0 : ranges.parameters.lowerBound)
+        }
       }
     }
     statisticsTargets = bases.map { base, isFlat in
       zip(network.nodes, nodes).map { node, ranges in
-        node.statistics.map { base + $0.offset - (isFlat ? 0 : ranges.statistics.lowerBound) }
+        (node.gathersStatistics ? node.statistics : []).map {
+          base + $0.offset - (isFlat ? 0 : ranges.statistics.lowerBound)
+        }
       }
     }
   }

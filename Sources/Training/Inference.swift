@@ -71,10 +71,28 @@ package final class Inference: @unchecked Sendable {
   /// this order where it is no vector.
   package func features(on lane: Int, into rows: UnsafeMutablePointer<Float>) {
     guard let featureNode else { preconditionFailure("the network has no layer before its last") }
-    let (pass, shape) = (lanes[lane], network.nodes[featureNode].shape)
+    copyOutput(of: featureNode, on: lane, into: rows)
+  }
+
+  /// What a node gives for each microbatch, (N, C · H · W) row by row; the lanes share the microbatches. Nodes behind
+  /// it don't run.
+  package func outputs(of node: Int, for batch: [LoadedMicrobatch]) -> [FloatBuffer] {
+    let rows = batch.map { FloatBuffer(count: $0.images * network.nodes[node].shape.count) }
+    team.run { [self] lane in
+      for index in stride(from: lane, to: batch.count, by: team.count) {
+        lanes[lane].load([batch[index].part])
+        for number in 0...node { lanes[lane].forward(node: number) }
+        copyOutput(of: node, on: lane, into: rows[index].pointer)
+      }
+    }
+    return rows
+  }
+
+  private func copyOutput(of node: Int, on lane: Int, into rows: UnsafeMutablePointer<Float>) {
+    let (pass, shape) = (lanes[lane], network.nodes[node].shape)
     let planar = FloatBuffer(count: pass.images * shape.count)
     BlockedLayout.unblock(
-      pass.output(of: featureNode), shape, n: pass.images, images: 0..<pass.images, into: planar.pointer,
+      pass.output(of: node), shape, n: pass.images, images: 0..<pass.images, into: planar.pointer,
       kernels: kernels)
     for channel in 0..<shape.channels {
       for image in 0..<pass.images {

@@ -138,7 +138,7 @@ final class Lane: @unchecked Sendable {
   private func attend(_ pooling: LanePooling, _ exchange: LaneExchange) {
     exchange.idle()
     for (rule, nodes) in [(PoolingRule.moments, network.nodes), (.sums, network.nodes.reversed())] {
-      for node in nodes {
+      for node in nodes where rule == .moments || node.runsBackward {
         (node.layer as? BatchNorm2d)?.takePart(in: pooling, inputs: node.inputShapes, by: rule)
       }
     }
@@ -173,7 +173,7 @@ final class Lane: @unchecked Sendable {
     for (index, node) in network.nodes.enumerated() {
       awaitWeights(of: index, exchange)
       timed(index, .forward) { inFlight.forward(node: index) }
-      if node.statistics.isEmpty { continue }
+      if node.statisticsRange.isEmpty { continue }
       timed(index, .statistics) {
         climb(wave, .statistics(node: index), exchange) { microbatch, slot in
           inFlight.batchStatistics(
@@ -227,8 +227,10 @@ final class Lane: @unchecked Sendable {
         exchange.poll()
         timed(inFlight.plan.repeated[number], .again) { inFlight.forwardAgain(number) }
       }
+      // Before the first layer that is trained nobody wants a gradient.
+      guard network.nodes[index].runsBackward else { continue }
       exchange.poll()
-      if !network.nodes[index].parameters.isEmpty {
+      if network.nodes[index].isTrained {
         timed(index, .parameters) {
           climb(wave, .parameters(node: index), exchange) { microbatch, slot in
             inFlight.backwardParameters(
@@ -240,7 +242,7 @@ final class Lane: @unchecked Sendable {
         }
       }
       timed(index, .data) { inFlight.backwardData(node: index) }
-      if isLast && !network.nodes[index].parameters.isEmpty { exchange.backwardDone(node: index) }
+      if isLast && network.nodes[index].isTrained { exchange.backwardDone(node: index) }
     }
   }
 

@@ -4,7 +4,7 @@ import Tensors
 
 /// Which buckets a network's operators wait for and make final.
 struct BucketSchedule: Sendable {
-  /// By node: where its parameters begin in the flat buffer.
+  /// By node: where its parameters begin in the flat gradient; 0 where they are frozen.
   let places: [Int]
   /// By node: the buckets that hold its parameters.
   let needed: [Range<Int>]

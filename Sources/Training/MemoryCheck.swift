@@ -99,11 +99,13 @@ extension TrainingStep.Settings {
     let lane =
       (plan.map { $0.arenaCount + $0.scratchCount } ?? 0) + needs.partials * flat
       + needs.stack * (network.nodes.map(\.parameterRange.count).max() ?? 0)
-    let values = flat / (reduce.sharedMemory ? places[rank].localSize : 1)
+    let values = network.layout.valuesExtent
     let states = Optimizer.stateNames(of: optimizer).count * flat / places.count
     let prepared = PreparedWeights.count(for: network, mode: .training, kernels: kernels)
     return float
-      * (layout.lanes[rank] * lane + values + states + prepared + (averageDecay > 0 ? flat : 0))
+      * (layout.lanes[rank] * lane + values / (reduce.sharedMemory ? places[rank].localSize : 1) + states
+        + prepared
+        + (averageDecay > 0 ? values : 0))
   }
 
   /// Throws on all ranks where a node has less memory than its ranks need, with what would fit. Collective.

@@ -17,14 +17,20 @@ package final class Optimizer: Sendable {
   private let state: [FloatBuffer]
   /// Where the state of each slice begins.
   private let offsets: [Int]
+  /// Of each of `layout.parameters`.
+  private let rules: [ParameterRule]
   private let kernels: InstructionSet
 
-  package init(_ config: OptimizerConfig, layout: FlatLayout, slices: [Range<Int>], kernels: InstructionSet) {
+  package init(
+    _ config: OptimizerConfig, rules: ParameterRules = .none, layout: FlatLayout, slices: [Range<Int>],
+    kernels: InstructionSet
+  ) {
     precondition(
       slices.allSatisfy { $0.lowerBound >= 0 && $0.upperBound <= layout.extent },
       "an optimizer's slices lie in 0 ..< \(layout.extent), got \(slices)")
     self.config = config
     self.layout = layout
+    self.rules = layout.parameters.map { rules[$0.name] }
     self.slices = slices
     self.kernels = kernels
     var end = 0
@@ -67,15 +73,18 @@ package final class Optimizer: Sendable {
     for (index, parameter) in layout.parameters.enumerated() where parameter.range.overlaps(range) {
       let part = parameter.range.clamped(to: range)
       update(
-        part, of: parameter, values: values + part.lowerBound, gradient: gradients + part.lowerBound,
-        learningRate: learningRate, stepNumber: stepNumber, trust: trust.isEmpty ? 1 : trust[index])
+        part, of: index, values: values + part.lowerBound, gradient: gradients + part.lowerBound,
+        learningRate: learningRate * rules[index].rateScale, stepNumber: stepNumber - rules[index].firstStep,
+        trust: trust.isEmpty ? 1 : trust[index])
     }
   }
 
-  /// How strongly weights of this kind are pulled to zero: weight decay and L1.
-  func penalties(of parameter: FlatLayout.Entry) -> (decay: Double, l1: Float) {
-    let decays = parameter.role == .weight || config.decayBiasesAndNorms
-    return decays ? (config.weightDecay, Float(config.l1)) : (0, 0)
+  /// How strongly one of `layout.parameters` is pulled to zero: weight decay and L1.
+  func penalties(of parameter: Int) -> (decay: Double, l1: Float) {
+    let decays = layout.parameters[parameter].role == .weight || config.decayBiasesAndNorms
+    return (
+      rules[parameter].weightDecay ?? (decays ? config.weightDecay : 0), decays ? Float(config.l1) : 0
+    )
   }
 
   /// Where the states of a part of a slice lie, by `stateNames`.
@@ -98,13 +107,14 @@ package final class Optimizer: Sendable {
   }
 
   private func update(
-    _ part: Range<Int>, of parameter: FlatLayout.Entry, values: UnsafeMutablePointer<Float>,
+    _ part: Range<Int>, of parameter: Int, values: UnsafeMutablePointer<Float>,
     gradient: UnsafePointer<Float>, learningRate: Double, stepNumber: Int, trust: Double
   ) {
     let table = cnn_optimizer_kernels_for(kernels.kernelTable).pointee
     let layerwise = cnn_layerwise_kernels_for(kernels.kernelTable).pointee
     let states = states(of: part)
     let (decay, l1) = penalties(of: parameter)
+    precondition(stepNumber > 0, "\(layout.parameters[parameter].name) is frozen until a later step")
     switch config.name {
     case .sgd:
       let settings = cnn_sgd(
@@ -143,7 +153,7 @@ package final class Optimizer: Sendable {
     }
   }
 
-  private func lamb(_ parameter: FlatLayout.Entry, stepNumber: Int) -> cnn_lamb {
+  private func lamb(_ parameter: Int, stepNumber: Int) -> cnn_lamb {
     let (decay, l1) = penalties(of: parameter)
     return cnn_lamb(
       weight_decay: Float(decay), l1: l1, one_minus_beta1: Float(1 - config.beta1),
@@ -153,10 +163,10 @@ package final class Optimizer: Sendable {
       epsilon: Float(config.epsilon))
   }
 
-  /// LAMB's first half: the moments of `part`, which lies in `parameter`, take in its gradient. Σ of the
+  /// LAMB's first half: the moments of `part`, which lies in one of `layout.parameters`, take in its gradient. Σ of the
   /// squares of the weights and of their update before the rate.
   func takeMoments(
-    _ part: Range<Int>, of parameter: FlatLayout.Entry, values: UnsafePointer<Float>,
+    _ part: Range<Int>, of parameter: Int, values: UnsafePointer<Float>,
     gradients: UnsafePointer<Float>, stepNumber: Int
   ) -> (weights: Double, update: Double) {
     precondition(config.name == .lamb, "moments apart from the update are lamb's, not \(config.name)'s")
@@ -165,7 +175,8 @@ package final class Optimizer: Sendable {
     withUnsafeMutableBytes(of: &sums) { sums in
       cnn_layerwise_kernels_for(kernels.kernelTable).pointee.lamb_moments(
         values + part.lowerBound, gradients + part.lowerBound, states[0], states[1],
-        lamb(parameter, stepNumber: stepNumber), sums.assumingMemoryBound(to: Double.self).baseAddress,
+        lamb(parameter, stepNumber: stepNumber - rules[parameter].firstStep),
+        sums.assumingMemoryBound(to: Double.self).baseAddress,
         part.count)
     }
     return (sums.0, sums.1)

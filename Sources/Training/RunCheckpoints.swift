@@ -5,13 +5,15 @@ import Tensors
 /// The checkpoints of a running job: state lies on all ranks, files are rank 0's.
 final class RunCheckpoints {
   private let job: TrainingJob
-  /// On rank 0 only.
-  private let store: CheckpointStore?
-
-  init(_ job: TrainingJob) {
-    self.job = job
-    store = job.directory.map { CheckpointStore(run: $0.path, layout: job.network.layout) }
+  /// On rank 0 only, for the arrays as they lie now.
+  private var store: CheckpointStore? {
+    job.directory.map {
+      CheckpointStore(
+        run: $0.path, layout: job.network.layout, mayLackState: job.stages.plan.stages[0].frozen)
+    }
   }
+
+  init(_ job: TrainingJob) { self.job = job }
 
   /// The state of a run before its first step.
   func initialState() throws -> CheckpointState {
@@ -36,10 +38,11 @@ final class RunCheckpoints {
 
   private func checkpoint(_ state: CheckpointState, optimizerSlices slices: [[Float]]) -> Checkpoint {
     let extent = job.network.layout.extent
+    let summed = job.network.layout.summedExtent
     let arrays = job.step.optimizer.stateNames.enumerated().map { number, name in
       var whole = Array(repeating: Float(0), count: extent)
       for (rank, values) in slices.enumerated() {
-        let pieces = job.step.reducer.buckets.pieces(of: rank).map { $0.clamped(to: 0..<extent) }
+        let pieces = job.step.reducer.buckets.pieces(of: rank).map { $0.clamped(to: 0..<summed) }
         var rest = values[(number * pieces.reduce(0) { $0 + $1.count })...]
         for piece in pieces {
           whole.replaceSubrange(piece, with: rest.prefix(piece.count))
@@ -58,7 +61,7 @@ final class RunCheckpoints {
   /// Loads the newest whole checkpoint on every rank; nil where the run has none yet. Collective.
   func loadNewest() throws -> (state: CheckpointState?, notices: [String]) {
     let names = job.step.optimizer.stateNames
-    let loaded = try job.communicator.together { try store?.loadNewest(states: names) }
+    var loaded = try job.communicator.together { try store?.loadNewest(states: names) }
     struct Found: Codable {
       var state: CheckpointState?
       var notices: [String]
@@ -69,6 +72,10 @@ final class RunCheckpoints {
       return Found(state: state, notices: (loaded?.notices ?? []) + (state.map(bindingNotices) ?? []))
     }
     guard let state = found.state else { return (nil, found.notices) }
+    if try job.stages.enter(epoch: state.epoch) {
+      // Arrays lie otherwise now, and more of them have a state.
+      loaded = try job.communicator.together { try store?.loadNewest(states: names) }
+    }
     try spread(loaded?.checkpoint.values) { try job.step.replaceValues(with: $0) }
     if job.step.update.averages != nil {
       // A run that begins to average does so from where it stands.

@@ -19,6 +19,7 @@ package struct StepBenchmark: Sendable {
   package let convolution: ConvolutionChoice
   package let precision: Precision
   package let kernels: InstructionSet
+  package let transfer: TransferConfig
   /// Whether the report says what each operator took.
   package let operators: Bool
 
@@ -26,7 +27,7 @@ package struct StepBenchmark: Sendable {
     model: String, input: FeatureShape, classes: Int, batch: Int, microbatch: Int, wave: Int,
     checkpointing: ActivationCheckpointing = .none, lanes: Int, optimizer: OptimizerConfig,
     convolution: ConvolutionChoice, precision: Precision = .fp32, kernels: InstructionSet,
-    operators: Bool = false
+    transfer: TransferConfig = TransferConfig(), operators: Bool = false
   ) {
     self.model = model
     self.input = input
@@ -40,6 +41,7 @@ package struct StepBenchmark: Sendable {
     self.convolution = convolution
     self.precision = precision
     self.kernels = kernels
+    self.transfer = transfer
     self.operators = operators
   }
 
@@ -65,7 +67,7 @@ package struct StepBenchmark: Sendable {
       return """
         \(benchmark.model) \(benchmark.input), batch \(benchmark.batch) in microbatches of \(benchmark.microbatch), \
         \(ranks) rank(s) × \(lanes) lane(s), \(benchmark.kernels), convolution \(benchmark.convolution), \
-        \(benchmark.precision), \(blasKernel)
+        \(benchmark.precision), \(blasKernel), frozen: \(benchmark.transfer.freeze)
         median of \(stepSeconds.count) steps: \(milliseconds) ms, \((imagesPerSecond * 10).rounded() / 10) images/s \
         (over all steps \((meanImagesPerSecond * 10).rounded() / 10))
         """ + (operatorTable.map { "\nmilliseconds of a step in the first lane\n\n\($0)" } ?? "")
@@ -122,7 +124,7 @@ package struct StepBenchmark: Sendable {
     let network = try Network.toMeasure(
       model, input: input, classes: classes, by: convolution, in: precision, images: microbatch,
       kernels: kernels, communicator
-    ).fused()
+    ).frozen(by: transfer).fused()
     let team = ThreadTeam(count: placement.own.lanes)
     let pinning = LanePinning(placement)
     pinning.bind(team)

@@ -13,7 +13,9 @@ final class StepFeed {
     step = firstStep
     let epochs = EpochLabels(job)
     self.epochs = epochs
-    let (order, trainingStep) = (job.order, job.step)
+    let order = job.order
+    let runs = Dictionary(
+      uniqueKeysWithValues: order.microbatchCounts.map { ($0, job.step.run(ofStepWith: $0)) })
     let totalSteps = order.stepsPerEpoch * job.config.training.epochs
     prefetcher = Prefetcher(
       source: job.data.cache, pipeline: job.data.pipeline, microbatch: job.config.training.microbatch,
@@ -23,7 +25,7 @@ final class StepFeed {
       let (epoch, inEpoch) = step.quotientAndRemainder(dividingBy: order.stepsPerEpoch)
       let microbatches = order.microbatches(ofStep: inEpoch)
       let images = epochs.images(ofEpoch: epoch)
-      return trainingStep.run(ofStepWith: microbatches.count).map { number in
+      return (runs[microbatches.count] ?? 0..<0).map { number in
         let positions = microbatches[number]
         return MicrobatchRequest(
           epoch: epoch, firstPosition: positions.lowerBound, samples: Array(images.samples[positions]),

@@ -43,6 +43,7 @@ package final class Trainer {
     job.place.pinning.bind(job.place.team)
     defer { job.place.pinning.release() }
     while true {
+      if progress.stepInEpoch == 0, !isOver { try unfreeze() }
       let start = monotonicSeconds()
       let loaded = isOver ? nil : Result { try next(feed) }
       if let signal = try agree(on: loaded) { return try stop(for: signal) }
@@ -62,6 +63,12 @@ package final class Trainer {
     try job.step.throwFault()
     timeline.rank.step = progress.step
     return try timeline.rank.measure(.wait) { try feed.next() }
+  }
+
+  /// Trains what the epoch that begins is to train.
+  private func unfreeze() throws {
+    guard try job.stages.enter(epoch: progress.epoch) else { return }
+    tell(.notice("after \(progress.epoch) epochs: \(job.trainedText)"))
   }
 
   private var isOver: Bool {
@@ -224,8 +231,10 @@ extension Trainer {
           },
           instructionSet: job.place.binding.entries[1].value, blasKernel: GEMM.kernelName, memory: memory)))
     for line in job.step.exchangeNotices { tell(.notice(line)) }
-    for warning in job.place.placement.warnings + idleWarnings + precisionWarnings { tell(.warning(warning)) }
-    for notice in job.notices + dataNotices + rateNotices { tell(.notice(notice)) }
+    for warning in job.place.placement.warnings + idleWarnings + precisionWarnings + job.transferWarnings {
+      tell(.warning(warning))
+    }
+    for notice in job.notices + transferNotices + dataNotices + rateNotices { tell(.notice(notice)) }
     for bad in data.leftOut { tell(.warning("left out \(bad.error)")) }
   }
 
@@ -251,6 +260,8 @@ extension Trainer {
         + "fp32"
     ]
   }
+
+  private var transferNotices: [String] { job.network.frozen.isEmpty ? [] : [job.trainedText] }
 
   private var rateNotices: [String] {
     let config = job.config

@@ -37,17 +37,22 @@ package struct TrainingJob {
   package let config: RunConfig
   package let place: Workplace
   package let data: RunData
-  package let network: Network
   package let order: EpochOrder
   package let loss: LossSettings
-  package let step: TrainingStep
-  package let evaluator: Evaluator
+  /// Of its steps.
+  let settings: TrainingStep.Settings
+  /// What changes when layers are unfrozen.
+  let stages: TrainingStages
   /// On rank 0 only.
   package let directory: RunDirectory?
   /// Where a trace is wanted.
   let trace: TraceFile?
   /// What was decided on the way.
   let notices: [String]
+
+  package var network: Network { stages.current.network }
+  package var step: TrainingStep { stages.current.step }
+  package var evaluator: Evaluator { stages.current.evaluator }
 
   /// Rank 0 reads configuration and data index and hands them out; all ranks agree on their binding,
   /// check the files and build the network. Collective. Throws on the rank that sees what is wrong.
@@ -61,10 +66,18 @@ package struct TrainingJob {
     let (config, notice) = try data.completing(given)
       .choosingAlgorithms(classes: data.dataset.classes.count, kernels: place.kernels, communicator)
 
-    let (order, network, loss, initial) = try communicator.together { try model(config, data: data.dataset) }
+    let (order, whole, loss, initial) = try communicator.together { try model(config, data: data.dataset) }
+    let (freezing, rules) = try communicator.together {
+      let freezing = try FreezingPlan(config.transfer, network: whole)
+      return (
+        freezing,
+        try ParameterRules(
+          config.optimizer, freezing: freezing, network: whole, stepsPerEpoch: order.stepsPerEpoch)
+      )
+    }
     var notices = initial.notices
     if let notice { notices.insert(notice, at: 0) }
-    try StartAgreement.require(config, data: data, layout: network.layout, communicator: communicator)
+    try StartAgreement.require(config, data: data, layout: whole.layout, communicator: communicator)
     let trace = try options.trace.map { try TraceFile($0, communicator: communicator) }
     var settings = TrainingStep.Settings(
       layout: JobLayout(place.placement, communicator: communicator),
@@ -74,21 +87,29 @@ package struct TrainingJob {
       kernels: place.kernels)
     settings.checks = config.checks
     settings.checkpointing = config.training.activationCheckpointing
+    settings.rules = rules
     if trace != nil { settings.traceCapacity = Timeline.traceCapacity }
-    let step = try TrainingStep(
-      network, initial: initial.values, settings: settings, communicator: communicator, team: place.team,
-      mode: mode)
-    let evaluator = Evaluator(
-      inference: Inference(
-        network, values: step.evaluated, prepared: step.evaluated === step.values ? step.prepared : nil,
-        images: config.training.microbatch, team: place.team, kernels: place.kernels),
-      source: data.cache, pipeline: data.pipeline, communicator: communicator,
-      microbatch: config.training.microbatch, lanes: place.team.count, threads: place.loaders,
-      pinning: place.pinning)
+    let stepSettings = settings
+    let stages = try TrainingStages(
+      whole, plan: freezing, batchNorm: config.transfer.batchNorm, initial: initial.values,
+      communicator: communicator
+    ) { network, initial, timeline in
+      try network.checkMicrobatches(of: order)
+      let step = try TrainingStep(
+        network, initial: initial, settings: stepSettings, communicator: communicator, team: place.team,
+        mode: mode, timeline: timeline)
+      let evaluator = Evaluator(
+        inference: Inference(
+          network, values: step.evaluated, prepared: step.evaluated === step.values ? step.prepared : nil,
+          images: config.training.microbatch, team: place.team, kernels: place.kernels),
+        source: data.cache, pipeline: data.pipeline, communicator: communicator,
+        microbatch: config.training.microbatch, lanes: place.team.count, threads: place.loaders,
+        pinning: place.pinning)
+      return TrainingStages.Stage(network: network, step: step, evaluator: evaluator)
+    }
     return TrainingJob(
-      communicator: communicator, config: config, place: place, data: data, network: network, order: order,
-      loss: loss, step: step, evaluator: evaluator, directory: directory, trace: trace,
-      notices: notices)
+      communicator: communicator, config: config, place: place, data: data, order: order, loss: loss,
+      settings: settings, stages: stages, directory: directory, trace: trace, notices: notices)
   }
 
   /// What follows from configuration and data index alone.
@@ -101,11 +122,9 @@ package struct TrainingJob {
       count: training.count, batch: config.training.batch, microbatch: config.training.microbatch,
       dropLast: config.training.dropLast)
     let network = try config.network(classes: data.classes.count)
-    try network.checkMicrobatches(of: order)
     let loss = try LossSettings(
       config.loss, labels: training.map { data.samples[$0].label }, classes: data.classes.count)
-    let fused = network.fused()
-    return (order, fused, loss, try fused.startingValues(config, classes: data.classes))
+    return (order, network, loss, try network.startingValues(config, classes: data.classes))
   }
 
   /// The configuration on every rank, and the run directory, opened and locked by rank 0.

@@ -19,6 +19,8 @@ package final class TrainingStep: @unchecked Sendable {
     package var checkpointing = ActivationCheckpointing.none
     package var loss: SoftmaxCrossEntropy
     package var optimizer: OptimizerConfig
+    /// What is updated otherwise.
+    package var rules = ParameterRules.none
     /// How much of a moving average of the values a step keeps; 0 for no average.
     package var averageDecay: Double
     package var reduce: ReduceConfig
@@ -75,11 +77,15 @@ package final class TrainingStep: @unchecked Sendable {
   private let schedule: BucketSchedule
   /// Of the running statistics, in the order of the layout.
   private let momenta: [Double]
+  /// Whether the values of frozen layers are others than in the last step.
+  private var constantsAreNew = true
 
-  /// - Parameter initial: parameters and running statistics to begin with.
+  /// - Parameters:
+  ///   - initial: parameters and running statistics to begin with.
+  ///   - timeline: where time is kept, if not in a new one.
   package init(
     _ network: Network, initial: FloatBuffer, settings: Settings, communicator: Communicator,
-    team: ThreadTeam, mode: ReductionMode = .tree
+    team: ThreadTeam, mode: ReductionMode = .tree, timeline known: Timeline? = nil
   ) throws {
     precondition(
       team.count == settings.layout.lanes[settings.layout.rank], "a lane expects a thread of its own")
@@ -99,7 +105,8 @@ package final class TrainingStep: @unchecked Sendable {
       extent: GradientSlots.extent(of: network.layout), tail: network.layout.parameterExtent,
       ranks: communicator.size)
     let reducer = try GradientReducer(
-      communicator, buckets: buckets, partialCount: partials * team.count, lanes: team.count,
+      communicator, buckets: buckets, valuesExtent: network.layout.valuesExtent,
+      partialCount: partials * team.count, lanes: team.count,
       kernels: settings.kernels,
       options: GradientReducer.Options(
         mode: mode, updatesTogether: WeightUpdate.needsNorms(settings.optimizer),
@@ -112,7 +119,7 @@ package final class TrainingStep: @unchecked Sendable {
         ($0, try reducer.plan(for: $1.division, sums: $1.sums))
       })
     schedule = BucketSchedule(network, buckets: buckets)
-    let timeline = Timeline(lanes: team.count, capacity: settings.traceCapacity)
+    let timeline = known ?? Timeline(lanes: team.count, capacity: settings.traceCapacity)
     self.timeline = timeline
     let prepared = PreparedWeights(
       network, values: reducer.values, mode: .training, kernels: settings.kernels)
@@ -138,18 +145,18 @@ package final class TrainingStep: @unchecked Sendable {
         })
     }
     update = WeightUpdate(
-      settings.optimizer, averageDecay: settings.averageDecay, layout: network.layout,
-      slices: reducer.pieces.map { $0.clamped(to: 0..<network.layout.extent) }, values: reducer.values,
+      settings.optimizer, rules: settings.rules, averageDecay: settings.averageDecay, layout: network.layout,
+      slices: reducer.pieces.map { $0.clamped(to: 0..<network.layout.summedExtent) }, values: reducer.values,
       communicator: communicator, team: team, kernels: settings.kernels)
     checks = StepChecks(
       settings.checks, rank: communicator.rank, layout: network.layout, values: reducer.values,
       update: update, copies: reducer.copies, kernels: settings.kernels)
-    momenta = network.nodes.flatMap { node in
+    momenta = network.nodes.filter(\.gathersStatistics).flatMap { node in
       node.statistics.map { _ in Double((node.layer as? BatchNorm2d)?.momentum ?? 0) }
     }
   }
 
-  /// Parameters and running statistics; the metrics of the last step follow them. All ranks that share memory
+  /// Parameters and running statistics; the metrics of the last step follow those that are trained. All ranks that share memory
   /// have one copy. Between two steps `settle` comes before reading, `replaceValues` is how to write.
   package var values: FloatBuffer { reducer.values }
 
@@ -179,6 +186,7 @@ package final class TrainingStep: @unchecked Sendable {
   /// Overwrites parameters and running statistics on every rank. Collective.
   package func replaceValues(with new: FloatBuffer) throws {
     try reducer.replaceValues(new.pointer, count: network.layout.extent)
+    constantsAreNew = true
     checks.forget()
   }
 
@@ -222,7 +230,8 @@ package final class TrainingStep: @unchecked Sendable {
       }
     }
     if let meeting, let plan = meetingPlans[batch.microbatches] { meeting.begin(plan) }
-    prepared.begin()
+    prepared.begin(constants: constantsAreNew)
+    constantsAreNew = false
     timeline.rank.measure(.compute) {
       team.run { [self] lane in
         lanes[lane].compute(
@@ -242,7 +251,7 @@ package final class TrainingStep: @unchecked Sendable {
     }
     try timeline.rank.measure(.reduce) { try reducer.awaitTail() }
     try timeline.rank.measure(.check) { try recomputation?.compare(step: step, communicator: communicator) }
-    let metrics = values.pointer + network.layout.extent
+    let metrics = values.pointer + network.layout.summedExtent
     guard metrics[0].isFinite else {
       let notFinite = notFinite(batch)
       throw try communicator.together { () throws(NotFiniteError) -> NotFiniteError in
@@ -342,7 +351,7 @@ package final class TrainingStep: @unchecked Sendable {
     _ piece: Range<Int>, _ sums: UnsafeMutablePointer<Float>, images: Int, step: Int, learningRate: Double
   ) {
     let (layout, values) = (network.layout, values)
-    let owned = piece.clamped(to: 0..<layout.extent)
+    let owned = piece.clamped(to: 0..<layout.summedExtent)
     if !reducer.options.updatesTogether { checks.verify(owned, step: step) }
     update.apply(
       piece.clamped(to: 0..<layout.parameterExtent), values: values.pointer, gradients: sums,
@@ -352,7 +361,7 @@ package final class TrainingStep: @unchecked Sendable {
       kernels: settings.kernels)
     update.followValues(values.pointer, in: owned)
     checks.remember(owned)
-    let metrics = layout.extent..<(layout.extent + GradientSlots.metricsCount)
+    let metrics = layout.summedExtent..<(layout.summedExtent + GradientSlots.metricsCount)
     for position in metrics.clamped(to: piece) { values[position] = sums[position] }
   }
 }

@@ -21,12 +21,13 @@ package enum Verification {
     let feed = StepFeed(job, firstStep: 0)
     defer { feed.stop() }
     var record = StepHashes(job)
-    let gradients = FloatBuffer(count: job.step.values.count)
     for number in 0..<min(steps, schedule.totalSteps) {
+      _ = try job.stages.enter(epoch: number / job.order.stepsPerEpoch)
       let (batch, images) = try communicator.together { try feed.next() }
       _ = try job.step.run(batch, learningRate: schedule.learningRate(at: number))
       try job.step.settle()
       feed.recycle(images)
+      let gradients = FloatBuffer(count: job.step.values.count)
       try gather(job.step.reducer, into: gradients)
       let arrays = arrays(of: job, gradients: gradients)
       record.add(arrays.map { ContentHash(UnsafeRawBufferPointer($0.floats)) })
@@ -53,16 +54,20 @@ package enum Verification {
     let floats: UnsafeBufferPointer<Float>
   }
 
-  /// What a step makes, in the order in which it makes it: forward, backward, update.
+  /// What a step makes, in the order in which it makes it: forward, backward, update. Frozen layers make nothing.
   static func arrays(of job: TrainingJob, gradients: FloatBuffer) -> [Array] {
     let (layout, values) = (job.network.layout, job.step.values)
+    let constant = Set(layout.constants.map(\.name))
     func array(_ quantity: StepHashes.Quantity, _ entry: FlatLayout.Entry, _ buffer: FloatBuffer) -> Array {
-      let floats = UnsafeBufferPointer(start: buffer.pointer + entry.offset, count: entry.range.count)
+      let isMade = quantity != .gradients || !constant.contains(entry.name)
+      let floats = UnsafeBufferPointer(
+        start: buffer.pointer + (isMade ? entry.offset : 0), count: isMade ? entry.range.count : 0)
       return Array(quantity: quantity, name: entry.name, floats: floats)
     }
-    return layout.statistics.map { array(.statistics, $0, values) }
-      + layout.parameters.reversed().map { array(.gradients, $0, gradients) }
-      + layout.parameters.map { array(.weights, $0, values) }
+    let parameters = layout.entries.filter { !$0.role.isStatistic }
+    return layout.entries.filter(\.role.isStatistic).map { array(.statistics, $0, values) }
+      + parameters.reversed().map { array(.gradients, $0, gradients) }
+      + parameters.map { array(.weights, $0, values) }
       + (job.step.update.averages.map { averages in layout.entries.map { array(.averages, $0, averages) } }
         ?? [])
   }
@@ -73,7 +78,7 @@ package enum Verification {
 
   private static func write(_ arrays: [Array], to path: String) throws {
     var writer = Safetensors.Writer()
-    for array in arrays {
+    for array in arrays where !array.floats.isEmpty {
       writer.add(
         "\(array.quantity.rawValue).\(array.name)",
         Tensor(shape: [array.floats.count], values: Swift.Array(array.floats)))

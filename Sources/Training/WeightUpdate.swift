@@ -29,13 +29,14 @@ package final class WeightUpdate: @unchecked Sendable {
   ///   - slices: what this rank owns of the flat buffers, each from a chunk border.
   ///   - values: parameters and running statistics to begin with; an average begins as them.
   package init(
-    _ config: OptimizerConfig, averageDecay: Double = 0, layout: FlatLayout, slices: [Range<Int>],
-    values: FloatBuffer, communicator: Communicator, team: ThreadTeam, kernels: InstructionSet
+    _ config: OptimizerConfig, rules: ParameterRules = .none, averageDecay: Double = 0, layout: FlatLayout,
+    slices: [Range<Int>], values: FloatBuffer, communicator: Communicator, team: ThreadTeam,
+    kernels: InstructionSet
   ) {
     self.config = config
     self.layout = layout
     self.team = team
-    optimizer = Optimizer(config, layout: layout, slices: slices, kernels: kernels)
+    optimizer = Optimizer(config, rules: rules, layout: layout, slices: slices, kernels: kernels)
     averageShare = Float(1 - averageDecay)
     averages = averageDecay > 0 ? FloatBuffer(count: values.count) : nil
     averages?.pointer.update(from: values.pointer, count: layout.extent)
@@ -117,7 +118,7 @@ package final class WeightUpdate: @unchecked Sendable {
     case .lamb:
       try norms.measure(on: team) { [self] segment in
         let sums = optimizer.takeMoments(
-          segment.range, of: layout.parameters[segment.array], values: values, gradients: gradients,
+          segment.range, of: segment.array, values: values, gradients: gradients,
           stepNumber: stepNumber)
         return (sums.weights, sums.update)
       }
@@ -127,12 +128,14 @@ package final class WeightUpdate: @unchecked Sendable {
 
   /// The trust ratio of each parameter, from the norms last measured: ‖w‖, ‖movement‖, weight decay.
   private func ratios(_ ratio: (Double, Double, Double) -> Double) -> [Double] {
-    zip(layout.parameters, zip(norms.squares(of: .weights), norms.squares(of: .movement))).map {
+    zip(layout.parameters.enumerated(), zip(norms.squares(of: .weights), norms.squares(of: .movement))).map {
       parameter, squares in
-      guard parameter.role == .weight || config.adaptBiasesAndNorms, squares.0 > 0, squares.1 > 0 else {
+      guard parameter.element.role == .weight || config.adaptBiasesAndNorms, squares.0 > 0, squares.1 > 0
+      else {
         return 1
       }
-      return ratio(squares.0.squareRoot(), squares.1.squareRoot(), optimizer.penalties(of: parameter).decay)
+      return ratio(
+        squares.0.squareRoot(), squares.1.squareRoot(), optimizer.penalties(of: parameter.offset).decay)
     }
   }
 

@@ -76,6 +76,31 @@ import Testing
     #expect(try gradientError(of: BatchNorm2d(epsilon: 0.1), inputs: [[40, 2]]) < 2e-4)
   }
 
+  /// Frozen: normed by the running statistics in training too, whatever follows, and dx as central differences say.
+  @Test func aFrozenNormIsThatOfInference() throws {
+    let shape: Shape = [4, 3, 6, 7]
+    let statistics = [
+      Tensor.random([3], number: 70), Tensor(shape: [3], values: [0.25, 1.5, 3]),
+    ]
+    for following in [Following.nothing, .relu, .addThenReLU, .reluThenMaxPool] {
+      var layer = BatchNorm2d(following: following)
+      let inputs = (0..<(following == .addThenReLU ? 2 : 1)).map { Tensor.random(shape, number: 80 + $0) }
+      let parameters = [Tensor.random([3], number: 62), Tensor.random([3], number: 63)]
+      let trained = try LayerHarness(layer, inputs: inputs, parameters: parameters, statistics: statistics)
+      let inference = trained.run(mode: .inference).output
+      layer.learning = .nothing
+      let frozen = try LayerHarness(layer, inputs: inputs, parameters: parameters, statistics: statistics)
+      #expect(frozen.run().output == inference)
+      #expect(trained.run().output != inference)
+      // Kinks are met by large steps.
+      let error = frozen.gradientError(step: following == .nothing ? 1e-2 : 2e-4)
+      #expect(error < (following == .nothing ? 1e-4 : 5e-3), "\(following)")
+    }
+    var layer = BatchNorm2d()
+    layer.learning = .nothing
+    #expect(layer.smallestMicrobatch(for: [FeatureShape(channels: 3)]) == 1)
+  }
+
   @Test func outputHasMeanZeroAndVarianceOne() throws {
     var x = Tensor.random([3, 2, 11, 13], number: 1)
     for index in x.values.indices { x.values[index] = 1000 + 3 * x.values[index] }

@@ -5,7 +5,7 @@ import Testing
 
 /// A small network with everything that makes memory planning hard: branches that meet again by sum and
 /// by concatenation, operators in place, an input that is read twice.
-private func branchingNetwork() throws -> Network {
+func branchingNetwork() throws -> Network {
   var network = NetworkBuilder(input: FeatureShape(channels: 2, height: 6, width: 6))
   try network.add("stem", Conv2d(outputChannels: 4, kernel: 3, padding: .explicit(1)))
   try network.add("norm", BatchNorm2d())
@@ -25,7 +25,7 @@ private func branchingNetwork() throws -> Network {
 }
 
 /// Channels and sizes for which other algorithms are chosen: Winograd's of all tile sizes, 1×1, depthwise.
-private func winogradNetwork() throws -> Network {
+func winogradNetwork() throws -> Network {
   var network = NetworkBuilder(input: FeatureShape(channels: 3, height: 14, width: 14))
   try network.add("stem", Conv2d(outputChannels: 20, kernel: 3, padding: .explicit(1)))
   try network.add("f5", Conv2d(outputChannels: 17, kernel: 3, padding: .explicit(1), bias: false))
@@ -43,7 +43,7 @@ private func winogradNetwork() throws -> Network {
 }
 
 /// Loss Σ r·logits and its gradients by the plan, for one wave of microbatches.
-private struct Run {
+struct PlanRun {
   let network: Network
   var values: FloatBuffer
   /// Images of each microbatch.
@@ -108,7 +108,7 @@ private struct Run {
     let flat = microbatches.map { _ in FloatBuffer(count: network.layout.extent) }
     for (index, node) in network.nodes.enumerated() {
       pass.forward(node: index)
-      guard mode == .training, !node.statistics.isEmpty else { continue }
+      guard mode == .training, !node.statisticsRange.isEmpty else { continue }
       for (number, flat) in flat.enumerated() {
         pass.batchStatistics(
           node: index, microbatch: number, into: node.statistics.map { flat.pointer + $0.offset })
@@ -124,7 +124,8 @@ private struct Run {
     for (place, weight) in zip(places, weights) { pass.logitsGradient[place] = weight }
     for (index, node) in network.nodes.enumerated().reversed() {
       for number in plan.repeats[index] { pass.forwardAgain(number) }
-      if !node.parameters.isEmpty {
+      guard node.runsBackward else { continue }
+      if node.isTrained {
         for (number, flat) in flat.enumerated() {
           pass.backwardParameters(
             node: index, microbatch: number, into: node.parameters.map { flat.pointer + $0.offset })
@@ -155,7 +156,7 @@ private func distance(_ a: [Float], _ b: [Float]) -> Float {
 struct PlanTests {
   @Test func gradientsOfABranchingNetworkMatchCentralDifferences() throws {
     for network in [try branchingNetwork(), try branchingNetwork().fused()] {
-      let run = Run(network, microbatches: [3])
+      let run = PlanRun(network, microbatches: [3])
       let gradients = run(mode: .training).gradients[0]
       for entry in network.layout.parameters {
         let gradient = try #require(gradients[entry.name])
@@ -192,7 +193,9 @@ struct PlanTests {
     #expect(fused.layout.entries.map(\.name) == network.layout.entries.map(\.name))
     #expect(fused.layout.entries.map(\.shape) == network.layout.entries.map(\.shape))
     for mode in [Mode.training, .inference] {
-      let (a, b) = (Run(network, microbatches: [3])(mode: mode), Run(fused, microbatches: [3])(mode: mode))
+      let (a, b) = (
+        PlanRun(network, microbatches: [3])(mode: mode), PlanRun(fused, microbatches: [3])(mode: mode)
+      )
       #expect(distance(a.logits, b.logits) < 1e-6)
       for (a, b) in zip(a.gradients, b.gradients) {
         for (name, gradient) in a {
@@ -232,7 +235,7 @@ struct PlanTests {
   }
 
   @Test func aPlanWithRoomForMoreImagesGivesTheSameBits() throws {
-    let run = Run(try branchingNetwork().fused(), microbatches: [3])
+    let run = PlanRun(try branchingNetwork().fused(), microbatches: [3])
     #expect(run(mode: .training) == run(mode: .training, room: 8))
     #expect(run(mode: .inference) == run(mode: .inference, room: 8))
   }
@@ -242,10 +245,10 @@ struct PlanTests {
     let networks = [try branchingNetwork(), try branchingNetwork().fused(), try winogradNetwork().fused()]
     for network in networks {
       for kernels in InstructionSet.allCases where kernels <= .detected {
-        let wave = Run(network, microbatches: [2, 3, 1, 3])(mode: .training, kernels: kernels)
+        let wave = PlanRun(network, microbatches: [2, 3, 1, 3])(mode: .training, kernels: kernels)
         var logits: [Float] = []
         for (number, images) in [2, 3, 1, 3].enumerated() {
-          let alone = Run(network, microbatches: [images], firstImage: [0, 2, 5, 6][number])(
+          let alone = PlanRun(network, microbatches: [images], firstImage: [0, 2, 5, 6][number])(
             mode: .training, kernels: kernels)
           logits += alone.logits
           #expect(alone.gradients[0] == wave.gradients[number], "\(kernels), microbatch \(number)")
@@ -275,7 +278,7 @@ struct PlanTests {
     }
     var repeated = 0
     for network in networks {
-      let run = Run(network, microbatches: [2, 3])
+      let run = PlanRun(network, microbatches: [2, 3])
       #expect(run(mode: .training, segments: .blocks) == run(mode: .training), "\(network.nodes[0].name)")
       repeated +=
         Plan(network, images: 5, microbatches: 2, mode: .training, checkpointing: .blocks, kernels: .detected)

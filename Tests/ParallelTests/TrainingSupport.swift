@@ -55,7 +55,7 @@ struct SmallRun {
     StopSignals.install()
     let job = try TrainingJob.prepare(options, communicator: communicator, mode: mode)
     let recorder = Recorder(
-      job.step, signalInStep: communicator.rank == communicator.size - 1 ? signalInStep : nil,
+      job, signalInStep: communicator.rank == communicator.size - 1 ? signalInStep : nil,
       watches: watches)
     let outcome = try Trainer(job, sinks: [recorder]).run(resume: resume)
     var record = recorder.record
@@ -79,13 +79,13 @@ struct SmallRun {
 
 /// Listens on every rank.
 private final class Recorder: RunSink {
-  private let step: TrainingStep
+  private let job: TrainingJob
   private let signalInStep: Int?
   private let watches: Bool
   private(set) var record = RunRecord()
 
-  init(_ step: TrainingStep, signalInStep: Int?, watches: Bool) {
-    self.step = step
+  init(_ job: TrainingJob, signalInStep: Int?, watches: Bool) {
+    self.job = job
     self.watches = watches
     self.signalInStep = signalInStep
   }
@@ -94,8 +94,9 @@ private final class Recorder: RunSink {
     switch event {
     case .step(let report):
       if watches {
-        XCTAssertNoThrow(try step.settle())
-        record.hashes.append(WeightsHash.of(step.values.pointer, layout: step.network.layout).description)
+        XCTAssertNoThrow(try job.step.settle())
+        record.hashes.append(
+          WeightsHash.of(job.step.values.pointer, layout: job.network.layout).description)
       }
       if report.step == signalInStep { raise(SIGUSR1) }
     case .epoch(let report): if let validation = report.validation { record.reports.append(validation) }

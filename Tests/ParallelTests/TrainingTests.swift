@@ -140,6 +140,40 @@ final class TrainingTests: XCTestCase {
     }
   }
 
+  /// Frozen at first and unfrozen in two steps, with rates by group: the same bits on any number of ranks and lanes,
+  /// and when stopped before, at or behind an unfreezing and continued elsewhere.
+  func testUnfreezingGivesTheSameBitsOnAllRanks() throws {
+    for batchNorm in ["frozen", "train"] {
+      let more = [
+        "transfer.freeze=[block1, block2.*, hidden]", "transfer.batch_norm=\(batchNorm)", "ema.decay=0.8",
+        "transfer.unfreeze=[{epoch: 1, layers: [hidden]}, {epoch: 3, layers: all}]",
+        "optimizer.layer_decay=0.8",
+        "optimizer.groups=[{names: ['*.bias'], rate_scale: 2.0, weight_decay: 0.0}]",
+        "checks.recompute_every=3",
+      ]
+      let golden = try SmallRun(epochs: 5, more: more).trainAlone()
+      XCTAssertEqual(Set(golden.hashes).count, 5 * SmallRun.stepsPerEpoch)
+      XCTAssertNotEqual(golden.finalHash, try self.golden().hashes[5 * SmallRun.stepsPerEpoch - 1])
+      let inTurn = job.pretending(nodes: (0..<job.size).map { $0 % 2 })
+      for (communicator, lanes, ways) in [
+        (job, 1, []), (job, 2, ["reduce.shared_memory=false", "reduce.bucket_bytes=4096"]), (inTurn, 1, []),
+      ] {
+        let record = try SmallRun(epochs: 5, lanes: lanes, more: more + ways).train(communicator)
+        XCTAssertNil(firstDifference(record, golden), "step, \(batchNorm), \(lanes) lane(s), \(ways)")
+        XCTAssertEqual(record.finalHash, golden.finalHash, "\(batchNorm), \(lanes) lane(s), \(ways)")
+        XCTAssertEqual(record.reports, golden.reports, "\(batchNorm), \(lanes) lane(s), \(ways)")
+      }
+      for step in [1, 3, 13] {
+        try withSharedDirectory { directory in
+          let first = try SmallRun(epochs: 5, more: more, signalInStep: step).train(job, in: directory)
+          let second = try SmallRun(epochs: 5, lanes: 2).trainAlone(in: directory, resume: true)
+          XCTAssertEqual(first.hashes + second.hashes, golden.hashes, "\(batchNorm), stopped in \(step)")
+          XCTAssertEqual(second.finalHash, golden.finalHash, "\(batchNorm), stopped in \(step)")
+        }
+      }
+    }
+  }
+
   /// The first step whose weights differ.
   private func firstDifference(_ a: RunRecord, _ b: RunRecord) -> Int? {
     zip(a.hashes, b.hashes).enumerated().first { $1.0 != $1.1 }?.offset

@@ -162,7 +162,7 @@ import Training
 
 extension WeightUpdate {
   /// A whole step, slice by slice.
-  fileprivate func applyAll(
+  func applyAll(
     values: FloatBuffer, gradients: FloatBuffer, learningRate: Double, stepNumber: Int
   ) throws {
     if Self.needsNorms(optimizer.config) {

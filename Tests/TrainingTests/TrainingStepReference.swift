@@ -8,9 +8,9 @@ import Training
 /// A step's images and first values, and what the step should compute, worked out microbatch by microbatch and
 /// added up by plain loops.
 struct StepCase {
-  let network: Network
+  var network: Network
   let loss: SoftmaxCrossEntropy
-  let initial: FloatBuffer
+  var initial: FloatBuffer
   let local: [LoadedMicrobatch]
 
   static let classes = 5

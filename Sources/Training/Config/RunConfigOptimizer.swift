@@ -20,6 +20,10 @@ package struct OptimizerConfig: Codable, Sendable, Equatable {
   package var clipNorm = 0.0
   /// The largest absolute value of a gradient's element; 0 for any.
   package var clipValue = 0.0
+  /// Arrays with rates of their own; the first that an array's name fits counts.
+  package var groups: [ParameterGroup] = []
+  /// What the rate is multiplied with from each block to the one before it; 1 for equal rates.
+  package var layerDecay = 1.0
 
   package init() {}
 
@@ -34,7 +38,55 @@ package struct OptimizerConfig: Codable, Sendable, Equatable {
     case adaptBiasesAndNorms = "adapt_biases_and_norms"
     case clipNorm = "clip_norm"
     case clipValue = "clip_value"
+    case groups
+    case layerDecay = "layer_decay"
   }
+}
+
+/// Arrays of the network that are updated otherwise than the others.
+package struct ParameterGroup: Codable, Sendable, Equatable {
+  /// Patterns of names (`NamePattern`).
+  package var names: [String]
+  /// Multiplies the learning rate.
+  package var rateScale: Double
+  /// In the place of `optimizer.weight_decay`; nil for that.
+  package var weightDecay: Double?
+
+  enum CodingKeys: String, CodingKey, CaseIterable {
+    case names
+    case rateScale = "rate_scale"
+    case weightDecay = "weight_decay"
+  }
+
+  package init(names: [String], rateScale: Double = 1, weightDecay: Double? = nil) {
+    (self.names, self.rateScale, self.weightDecay) = (names, rateScale, weightDecay)
+  }
+
+  package init(from decoder: any Decoder) throws {
+    try decoder.refuseKeys(except: CodingKeys.allCases.map(\.rawValue))
+    let container = try decoder.container(keyedBy: CodingKeys.self)
+    names = try container.decode([String].self, forKey: .names)
+    rateScale = try container.decodeIfPresent(Double.self, forKey: .rateScale) ?? 1
+    weightDecay = try container.decodeIfPresent(Double.self, forKey: .weightDecay)
+  }
+}
+
+extension Decoder {
+  /// Throws where an item of a list has a key that isn't known: items have no defaults to lay them over.
+  func refuseKeys(except known: [String]) throws {
+    let container = try container(keyedBy: AnyKey.self)
+    guard let unknown = container.allKeys.first(where: { !known.contains($0.stringValue) }) else { return }
+    throw DecodingError.dataCorruptedError(
+      forKey: unknown, in: container,
+      debugDescription: "is an unknown key (expects one of \(known.joined(separator: ", ")))")
+  }
+}
+
+private struct AnyKey: CodingKey {
+  let stringValue: String
+  var intValue: Int? { nil }
+  init(stringValue: String) { self.stringValue = stringValue }
+  init?(intValue: Int) { nil }
 }
 
 /// An exponential moving average of parameters and running statistics.

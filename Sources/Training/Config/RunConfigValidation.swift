@@ -10,6 +10,7 @@ extension RunConfig {
     try validateData()
     try validateTraining()
     try validateOptimizer()
+    try validateTransfer()
     try validateSchedule()
     try validateReduce()
   }
@@ -165,6 +166,38 @@ extension RunConfig {
     try notNegative("optimizer.clip_norm", optimizer.clipNorm)
     try notNegative("optimizer.clip_value", optimizer.clipValue)
     try share("ema.decay", ema.decay)
+    for (index, group) in optimizer.groups.enumerated() {
+      let key = "optimizer.groups[\(index)]"
+      guard !group.names.isEmpty else {
+        throw ConfigProblem("\(key).names", key, problem: "expects patterns of names, got none")
+      }
+      try notNegative("\(key).rate_scale", group.rateScale)
+      if let decay = group.weightDecay { try notNegative("\(key).weight_decay", decay) }
+    }
+    guard optimizer.layerDecay > 0, optimizer.layerDecay <= 1 else {
+      throw ConfigProblem(
+        "optimizer.layer_decay", problem: "expects a number above 0 and up to 1, got \(optimizer.layerDecay)")
+    }
+  }
+
+  private func validateTransfer() throws(ConfigProblem) {
+    if case .blocks(let count) = transfer.freeze { try atLeast("transfer.freeze", count, 0) }
+    var last = 0
+    for (index, step) in transfer.unfreeze.enumerated() {
+      let key = "transfer.unfreeze[\(index)]"
+      guard transfer.freeze != .none else {
+        throw ConfigProblem(
+          key, "transfer.freeze", problem: "expects something in transfer.freeze that it can unfreeze")
+      }
+      guard step.epoch > last, step.epoch < training.epochs else {
+        throw ConfigProblem(
+          "\(key).epoch", key,
+          problem:
+            "expects an epoch after \(last) and before training.epochs (\(training.epochs)), got \(step.epoch)"
+        )
+      }
+      last = step.epoch
+    }
   }
 
   private func validateSchedule() throws(ConfigProblem) {
