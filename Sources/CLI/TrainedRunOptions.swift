@@ -8,8 +8,8 @@ struct TrainedRunOptions: ParsableArguments {
   @Option(help: "The run directory that `train` has written.") var run: String
   @Option(
     help: ArgumentHelp(
-      "Which weights: best or latest (default: best, or latest where no epoch was evaluated).",
-      valueName: "best|latest"))
+      "Which weights: best, latest or those of a file (default: best, or latest where no epoch was evaluated).",
+      valueName: "best|latest|FILE"))
   var weights: TrainedRun.Weights?
   @Option(
     name: .customLong("set"),
@@ -31,10 +31,12 @@ extension TrainedRun {
   /// Which weights of which run, in words.
   var title: String {
     let epochs = checkpoint.epoch
-    return "\(path): \(config.modelName), \(weights.rawValue) weights, after \(epochs) "
+    return "\(path): \(config.modelName), \(weights.file.map { "weights of \($0)" } ?? "\(weights.text) weights"), after \(epochs) "
       + "\(epochs == 1 ? "epoch" : "epochs") (step \(checkpoint.step))"
   }
 }
 
-extension TrainedRun.Weights: ExpressibleByArgument {}
+extension TrainedRun.Weights: ExpressibleByArgument {
+  package init?(argument: String) { self.init(argument) }
+}
 extension Split: ExpressibleByArgument {}
