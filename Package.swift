@@ -55,12 +55,12 @@ let package = Package(
 
     .testTarget(name: "TensorsTests", dependencies: ["Tensors", "CKernels"], resources: [.copy("Golden")]),
     .testTarget(name: "LayersTests", dependencies: ["Layers"], resources: [.copy("Golden")]),
-    .testTarget(name: "ModelsTests", dependencies: ["Models"], resources: [.copy("Golden")]),
+    .testTarget(name: "ModelsTests", dependencies: ["Models", "ONNXMessages"], resources: [.copy("Golden")]),
     .testTarget(name: "CellDataTests", dependencies: ["CellData"], resources: [.copy("Golden")]),
     .testTarget(name: "CollectivesTests", dependencies: ["Collectives", "CKernels"]),
     .testTarget(name: "TrainingTests", dependencies: ["Training"], resources: [.copy("Golden")]),
     .testTarget(name: "ReportsTests", dependencies: ["Reports"]),
-    .testTarget(name: "CLITests", dependencies: ["CLI"]),
+    .testTarget(name: "CLITests", dependencies: ["CLI", "ONNXMessages"]),
     // XCTest, because its order is the same on every rank; run by scripts/test under mpirun.
     .testTarget(name: "ParallelTests", dependencies: ["Training"]),
   ],
