@@ -84,6 +84,26 @@ package struct TrainedRun {
     (self.weights, checkpoint) = (opened.weights, state)
   }
 
+  /// A network from an ONNX file that says what its classes are and how its images are prepared, as `export onnx` of
+  /// a run writes it. Every rank reads the file. Collective.
+  package init(onnx path: String, overrides: [String] = [], data: String? = nil, communicator: Communicator) throws {
+    let (imported, described) = try communicator.together {
+      let imported = try ONNXImport(path: path)
+      return (imported, try Described(imported, path: path, overrides: overrides, data: data))
+    }
+    config = described.config
+    place = try Workplace(config, communicator: communicator)
+    let folded = FoldedNetwork(imported.network)
+    try Inference.requireMemory(
+      for: folded.network, images: config.training.microbatch, lanes: place.placement.lanes, communicator,
+      kernels: place.kernels)
+    inference = Inference(
+      folded.network, values: folded.values(from: imported.values), images: config.training.microbatch,
+      team: place.team, kernels: place.kernels)
+    (self.path, self.communicator) = (path, communicator)
+    (weights, checkpoint) = (.file(path), described.state)
+  }
+
   package var classes: [String] { checkpoint.classes }
 
   /// What happens to an image on its way to the network, as in training.

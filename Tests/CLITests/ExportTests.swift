@@ -42,6 +42,30 @@ import Training
     }
   }
 
+  /// An ONNX file is a run: classes, normalisation and size are in it, and the rows are the run's own.
+  @Test func imagesArePredictedByAnONNXFile() throws {
+    try withScratchDirectory { directory in
+      let run = try TinyRun(in: directory)
+      let onnx = directory + "/out.onnx"
+      try ExportONNXCommand.parse(["--run", run.path, "--out", onnx]).run()
+      let cells = directory + "/cells"
+      try TinyRun.writeCells(to: cells)
+      func rows(_ arguments: [String], _ name: String) throws -> Tensor {
+        let out = "\(directory)/\(name).safetensors"
+        let command = try PredictCommand.parse([cells, "--out", out] + arguments)
+        try command.predict(TinyRun.alone())
+        return try Safetensors.Reader(path: out).tensor("probabilities")
+      }
+      let (expected, got) = (try rows(["--run", run.path], "run"), try rows(["--weights", onnx], "onnx"))
+      #expect(got.shape == expected.shape && expected.shape == [60, 3])
+      #expect(zip(got.values, expected.values).allSatisfy { abs($0 - $1) < 1e-6 })
+      let opened = try TrainedRun(onnx: onnx, communicator: TinyRun.alone())
+      let trained = try TrainedRun(run.path, communicator: TinyRun.alone())
+      #expect(opened.classes == trained.classes && opened.checkpoint.mean == trained.checkpoint.mean)
+      #expect(opened.config.data.image.resizedSide == 18)
+    }
+  }
+
   /// A network that is used as it is must not get a new head.
   @Test func weightsOfOtherClassesAreNotExported() throws {
     try withScratchDirectory { directory in

@@ -72,7 +72,7 @@ extension AdaptiveAvgPool2d: ONNXConvertible {
   }
 
   /// (windows, input): row i holds 1/n at the n places of window i.
-  private static func means(of input: Int, over windows: Int) -> Tensor {
+  static func means(of input: Int, over windows: Int) -> Tensor {
     var tensor = Tensor(shape: [windows, input])
     for window in 0..<windows {
       let (begin, end) = (window * input / windows, ((window + 1) * input + windows - 1) / windows)
