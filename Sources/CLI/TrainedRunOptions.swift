@@ -23,7 +23,9 @@ struct TrainedRunOptions: ParsableArguments {
     let isONNX = weights?.file?.hasSuffix(".onnx") == true
     guard (run == nil) == isONNX else {
       throw ValidationError(
-        isONNX ? "--weights FILE.onnx holds the network, too: --run is not needed" : "expects --run RUN, or --weights FILE.onnx")
+        isONNX
+          ? "--weights FILE.onnx holds the network, too: --run is not needed"
+          : "expects --run RUN, or --weights FILE.onnx")
     }
   }
 
@@ -48,7 +50,8 @@ extension TrainedRun {
   var title: String {
     if weights.file == path { return "\(path): \(config.modelName), \(classes.count) classes" }
     let epochs = checkpoint.epoch
-    return "\(path): \(config.modelName), \(weights.file.map { "weights of \($0)" } ?? "\(weights.text) weights"), after \(epochs) "
+    let which = weights.file.map { "weights of \($0)" } ?? "\(weights.text) weights"
+    return "\(path): \(config.modelName), \(which), after \(epochs) "
       + "\(epochs == 1 ? "epoch" : "epochs") (step \(checkpoint.step))"
   }
 }

@@ -12,7 +12,8 @@ extension TrainedRun {
     init(_ imported: ONNXImport, path: String, overrides: [String], data: String?) throws {
       let (network, metadata) = (imported.network, imported.metadata)
       guard network.input.height == network.input.width, [1, 3].contains(network.input.channels) else {
-        throw WeightsError(path: path, problem: "takes images \(network.input); square ones of 1 or 3 channels are made")
+        throw WeightsError(
+          path: path, problem: "takes images \(network.input); square ones of 1 or 3 channels are made")
       }
       var config = try ConfigLoader.load(file: nil, overrides: overrides).config
       config.model.name = metadata["model"] ?? "onnx"
@@ -29,7 +30,8 @@ extension TrainedRun {
         imported.normalisation
         ?? (Array(repeating: 0, count: channels), Array(repeating: 1, count: channels))
       state = CheckpointState(
-        epoch: 0, step: 0, stepInEpoch: 0, model: config.model.name, classes: classes, mean: normalisation.mean,
+        epoch: 0, step: 0, stepInEpoch: 0, model: config.model.name, classes: classes,
+        mean: normalisation.mean,
         deviation: normalisation.deviation, configHash: "", dataFingerprint: "", binding: [:],
         weightsHash: WeightsHash.of(imported.values.pointer, layout: network.layout).description)
     }

@@ -86,7 +86,9 @@ package struct TrainedRun {
 
   /// A network from an ONNX file that says what its classes are and how its images are prepared, as `export onnx` of
   /// a run writes it. Every rank reads the file. Collective.
-  package init(onnx path: String, overrides: [String] = [], data: String? = nil, communicator: Communicator) throws {
+  package init(onnx path: String, overrides: [String] = [], data: String? = nil, communicator: Communicator)
+    throws
+  {
     let (imported, described) = try communicator.together {
       let imported = try ONNXImport(path: path)
       return (imported, try Described(imported, path: path, overrides: overrides, data: data))

@@ -13,13 +13,19 @@ import Testing
 
   static let names = ModelZoo.entries.map(\.name).filter { name in
     let input = FeatureShape(channels: 3, height: 64, width: 64)
-    guard let network = try? ModelZoo.network(name, input: input, options: .init(classes: 3)) else { return true }
+    guard let network = try? ModelZoo.network(name, input: input, options: .init(classes: 3)) else {
+      return true
+    }
     return network.layout.parameterCount <= most
   }
 
-  private static func file(_ network: Network, _ values: FloatBuffer, normalised: Bool = false) throws -> Onnx_ModelProto {
+  private static func file(_ network: Network, _ values: FloatBuffer, normalised: Bool = false) throws
+    -> Onnx_ModelProto
+  {
     var export = ONNXExport(network, model: "tiny")
-    if normalised { export.normalisation = .init(mean: [0.5, 0.25, 0.75], deviation: [2, 3, 4], resizedSide: 70) }
+    if normalised {
+      export.normalisation = .init(mean: [0.5, 0.25, 0.75], deviation: [2, 3, 4], resizedSide: 70)
+    }
     return try Onnx_ModelProto(serializedBytes: export.encoded(values, producerVersion: "1"))
   }
 
@@ -40,7 +46,8 @@ import Testing
         return sources[index]
       }
       // Of a vector, Flatten makes what it was.
-      let isNothing = node.layer is Dropout || node.layer is StochasticDepth
+      let isNothing =
+        node.layer is Dropout || node.layer is StochasticDepth
         || (node.layer is Flatten && node.inputShapes[0].area == 1)
       if isNothing {
         sources.append(inputs[0])
@@ -65,7 +72,8 @@ import Testing
     for (a, b) in zip(back.network.layout.entries, network.layout.entries) {
       #expect(a.array(in: back.values.pointer) == b.array(in: values.pointer), "\(a.name)")
     }
-    for (a, b) in zip(back.network.nodes.compactMap { $0.layer as? BatchNorm2d },
+    for (a, b) in zip(
+      back.network.nodes.compactMap { $0.layer as? BatchNorm2d },
       network.nodes.compactMap { $0.layer as? BatchNorm2d })
     {
       #expect(a.epsilon == b.epsilon)
@@ -76,11 +84,14 @@ import Testing
   @Test func settingsComeBack() throws {
     var builder = NetworkBuilder(input: FeatureShape(channels: 3, height: 15, width: 15))
     let layers: [any Layer] = [
-      Conv2d(outputChannels: 6, kernel: 4, padding: .same), Conv2d(
+      Conv2d(outputChannels: 6, kernel: 4, padding: .same),
+      Conv2d(
         outputChannels: 9, kernel: Size2D(3, 2), stride: Size2D(1, 2), padding: .explicit(Size2D(2, 1)),
-        dilation: Size2D(2, 1), groups: 3, bias: false), MaxPool2d(kernel: 3, stride: 2, padding: 1, ceilMode: true),
+        dilation: Size2D(2, 1), groups: 3, bias: false),
+      MaxPool2d(kernel: 3, stride: 2, padding: 1, ceilMode: true),
       AvgPool2d(kernel: 2, stride: 1, padding: 1, countIncludePad: true), ReLU6(), Hardswish(), Hardsigmoid(),
-      Sigmoid(), SiLU(), Tanh(), GELU(), Softmax(), try LeakyReLU(negativeSlope: 0.25), try LayerNorm(epsilon: 0.5),
+      Sigmoid(), SiLU(), Tanh(), GELU(), Softmax(), try LeakyReLU(negativeSlope: 0.25),
+      try LayerNorm(epsilon: 0.5),
       try LocalResponseNorm(size: 3, alpha: 0.5, beta: 0.25, k: 2), AdaptiveAvgPool2d(output: Size2D(3, 4)),
       AdaptiveAvgPool2d(), Flatten(), Linear(outputFeatures: 4, bias: false),
     ]
@@ -96,7 +107,8 @@ import Testing
       case var layer as Conv2d:
         layer.initialisation = .pytorch
         return "\(layer)"
-      case let layer as MaxPool2d: return "\(layer.window.kernel) \(layer.window.stride) \(layer.window.padding)"
+      case let layer as MaxPool2d:
+        return "\(layer.window.kernel) \(layer.window.stride) \(layer.window.padding)"
       default: return "\(layer)"
       }
     }
@@ -121,24 +133,27 @@ import Testing
       return "accepted"
     }
     #expect(try refusal { _ in } == "accepted")
-    #expect(try refusal { $0.graph.node[1].opType = "Loop" }.contains("relu (Loop): no layer here is this operator"))
+    #expect(
+      try refusal { $0.graph.node[1].opType = "Loop" }.contains("relu (Loop): no layer here is this operator")
+    )
     #expect(try refusal { $0.graph.node[1].input = ["later"] }.contains("later is read before it is made"))
     #expect(try refusal { $0.graph.node[0].input = [] }.contains("expects 2 inputs, got 0"))
     #expect(try refusal { $0.graph.node[1].output = ["conv"] }.contains("expects an output that is its own"))
-    #expect(try refusal { $0.graph.initializer[0].dims = [3, 1, 3, 3] }.contains("expects 27 elements, got 18"))
+    #expect(
+      try refusal { $0.graph.initializer[0].dims = [3, 1, 3, 3] }.contains("expects 27 elements, got 18"))
     #expect(try refusal { $0.graph.initializer[0].dims = [.max, 4] }.contains("is none"))
     #expect(try refusal { $0.graph.initializer[0].dims = [1, 2, 3, 3] }.contains("don't go with 1 channels"))
     #expect(try refusal { $0.graph.initializer[0].dataLocation = .external }.contains("another file"))
     #expect(try refusal { $0.graph.initializer[0].dataType = 99 }.contains("type 99"))
     #expect(
-      try refusal { $0.graph.initializer[1].rawData = Data(repeating: 0xFF, count: 8) }.contains("NaN or infinity"))
-    #expect(try refusal { $0.graph.initializer[1].name = $0.graph.initializer[0].name }.contains("two arrays named"))
+      try refusal { $0.graph.initializer[1].rawData = Data(repeating: 0xFF, count: 8) }.contains(
+        "NaN or infinity"))
+    #expect(
+      try refusal { $0.graph.initializer[1].name = $0.graph.initializer[0].name }.contains("two arrays named")
+    )
     #expect(try refusal { $0.opsetImport[0].version = 7 }.contains("of opset 7"))
     #expect(try refusal { $0.clearGraph() }.contains("it has no graph"))
     #expect(try refusal { $0.graph.output[0].name = "conv" }.contains("isn't what its last operator gives"))
-    #expect(
-      try refusal { $0.graph.node[0].attribute[0].ints = [1 << 40, 1] }
-        .contains("accepted") == true)
     #expect(
       try refusal { model in
         let strides = model.graph.node[0].attribute.firstIndex { $0.name == "strides" } ?? 0
