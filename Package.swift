@@ -54,6 +54,9 @@ let package = Package(
     // Takes steps for scripts/test-allocations.
     .executableTarget(name: "allocation-probe", dependencies: ["Training"], path: "Tests/AllocationProbe"),
 
+    // Breaks files of weights for scripts/fuzz-weights.
+    .executableTarget(name: "weights-fuzzer", dependencies: ["Models"], path: "Tests/WeightsFuzzer"),
+
     .testTarget(name: "TensorsTests", dependencies: ["Tensors", "CKernels"], resources: [.copy("Golden")]),
     .testTarget(name: "LayersTests", dependencies: ["Layers"], resources: [.copy("Golden")]),
     .testTarget(name: "ModelsTests", dependencies: ["Models", "ONNXMessages"], resources: [.copy("Golden")]),

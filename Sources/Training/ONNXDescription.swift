@@ -26,13 +26,15 @@ extension TrainedRun {
       let named = CheckpointArrays.classes(in: metadata) ?? []
       let classes = named.count == network.classes ? named : (0..<network.classes).map { "class \($0)" }
       let channels = network.input.channels
-      let normalisation =
+      let (mean, deviation) =
         imported.normalisation
-        ?? (Array(repeating: 0, count: channels), Array(repeating: 1, count: channels))
+        ?? (
+          mean: Array(repeating: Float(0), count: channels),
+          deviation: Array(repeating: Float(1), count: channels)
+        )
       state = CheckpointState(
         epoch: 0, step: 0, stepInEpoch: 0, model: config.model.name, classes: classes,
-        mean: normalisation.mean,
-        deviation: normalisation.deviation, configHash: "", dataFingerprint: "", binding: [:],
+        mean: mean, deviation: deviation, configHash: "", dataFingerprint: "", binding: [:],
         weightsHash: WeightsHash.of(imported.values.pointer, layout: network.layout).description)
     }
   }

@@ -84,8 +84,9 @@ struct ONNXModel {
     return .floats(Tensor(shape: Shape(array.dims.map(Int.init)), values: values))
   }
 
-  private static func numbers<Number: FixedWidthInteger>(_ data: Foundation.Data, _: Number.Type) -> [Number]
-  {
+  private static func numbers<Number: FixedWidthInteger & BitwiseCopyable>(
+    _ data: Foundation.Data, _: Number.Type
+  ) -> [Number] {
     let size = MemoryLayout<Number>.size
     return data.withUnsafeBytes { bytes in
       stride(from: 0, to: bytes.count - bytes.count % size, by: size).map {

@@ -97,14 +97,4 @@ import Testing
     #expect(metadata["mean"] == "[0.5,0.25,0.125]" && metadata["deviation"] == "[2.0,3.0,4.0]")
     #expect(metadata["image_resize"] == "12" && metadata["input"] == "RGB between 0 and 1")
   }
-
-  /// Every network of the zoo has operators for all its layers.
-  @Test(arguments: ModelZoo.entries.map(\.name))
-  func everyNetworkOfTheZooIsExported(name: String) throws {
-    let input = FeatureShape(channels: 3, height: 64, width: 64)
-    let network = try ModelZoo.network(name, input: input, options: .init(classes: 3))
-    let graph = try Self.exported(network, FloatBuffer(count: network.layout.extent)).graph
-    #expect(
-      graph.node.count >= network.nodes.count { !($0.layer is Dropout) && !($0.layer is StochasticDepth) })
-  }
 }
