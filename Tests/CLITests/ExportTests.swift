@@ -103,6 +103,10 @@ import Training
     (["--run", "a", "--classes", "2"], "--classes is for --model"),
   ])
   func aWrongCommandLineIsRefused(arguments: [String], complaint: String) {
-    #expect(refusal { _ = try ExportONNXCommand.parse(arguments + ["--out", "x.onnx"]) }.contains(complaint))
+    #expect {
+      _ = try ExportONNXCommand.parse(arguments + ["--out", "x.onnx"])
+    } throws: {
+      ExportONNXCommand.message(for: $0).contains(complaint)
+    }
   }
 }

@@ -85,7 +85,7 @@ extension ONNXReading {
       case "Tanh": return Tanh()
       case "Gelu": return GELU(approximate: attributes["approximate"]?.s == Self.tanh ? .tanh : .none)
       case "Softmax":
-        guard [1, -1].contains(attributes.integer("axis", -1)) else {
+        guard attributes.integer("axis", -1) == 1 else {
           throw ONNXProblem("expects axis 1, the channels")
         }
         return Softmax()
