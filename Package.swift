@@ -9,6 +9,7 @@ let package = Package(
     .package(url: "https://github.com/apple/swift-argument-parser", exact: "1.8.2"),
     .package(url: "https://github.com/apple/swift-log", exact: "1.16.2"),
     .package(url: "https://github.com/jpsim/Yams", exact: "6.2.2"),
+    .package(url: "https://github.com/apple/swift-protobuf", exact: "1.39.0"),
   ],
   targets: [
     .systemLibrary(name: "COpenBLAS", pkgConfig: "openblas", providers: [.apt(["libopenblas-dev"])]),
@@ -26,7 +27,10 @@ let package = Package(
     .target(name: "CKernels", cSettings: [.unsafeFlags(["-O3", "-ffp-contract=off"])]),
     .target(name: "Tensors", dependencies: ["CKernels", "COpenBLAS", "CXXHash"]),
     .target(name: "Layers", dependencies: ["Tensors", "CKernels"]),
-    .target(name: "Models", dependencies: ["Layers"]),
+    // ONNX's messages as protoc-gen-swift 1.39.0 makes them of onnx.proto (onnx 1.23.2; Apache-2.0).
+    .target(
+      name: "ONNXMessages", dependencies: [.product(name: "SwiftProtobuf", package: "swift-protobuf")]),
+    .target(name: "Models", dependencies: ["Layers", "ONNXMessages"]),
     .target(name: "CellData", dependencies: ["Tensors", "CImageCodecs"]),
     .target(name: "Collectives", dependencies: ["Tensors", "CKernels", "COpenMPI"]),
     .target(
@@ -50,14 +54,17 @@ let package = Package(
     // Takes steps for scripts/test-allocations.
     .executableTarget(name: "allocation-probe", dependencies: ["Training"], path: "Tests/AllocationProbe"),
 
+    // Breaks files of weights for scripts/fuzz-weights.
+    .executableTarget(name: "weights-fuzzer", dependencies: ["Models"], path: "Tests/WeightsFuzzer"),
+
     .testTarget(name: "TensorsTests", dependencies: ["Tensors", "CKernels"], resources: [.copy("Golden")]),
     .testTarget(name: "LayersTests", dependencies: ["Layers"], resources: [.copy("Golden")]),
-    .testTarget(name: "ModelsTests", dependencies: ["Models"], resources: [.copy("Golden")]),
+    .testTarget(name: "ModelsTests", dependencies: ["Models", "ONNXMessages"], resources: [.copy("Golden")]),
     .testTarget(name: "CellDataTests", dependencies: ["CellData"], resources: [.copy("Golden")]),
     .testTarget(name: "CollectivesTests", dependencies: ["Collectives", "CKernels"]),
     .testTarget(name: "TrainingTests", dependencies: ["Training"], resources: [.copy("Golden")]),
     .testTarget(name: "ReportsTests", dependencies: ["Reports"]),
-    .testTarget(name: "CLITests", dependencies: ["CLI"]),
+    .testTarget(name: "CLITests", dependencies: ["CLI", "ONNXMessages"]),
     // XCTest, because its order is the same on every rank; run by scripts/test under mpirun.
     .testTarget(name: "ParallelTests", dependencies: ["Training"]),
   ],

@@ -79,7 +79,7 @@ struct Evaluation: Encodable {
     try container.encode(run.path, forKey: .run)
     try container.encode(run.config.data.path, forKey: .data)
     try container.encode(split, forKey: .split)
-    try container.encode(run.weights, forKey: .weights)
+    try container.encode(run.weights.text, forKey: .weights)
     try container.encode(run.checkpoint.step, forKey: .step)
     try container.encode(run.checkpoint.weightsHash, forKey: .weightsHash)
   }

@@ -7,8 +7,33 @@ import Tensors
 /// A run that was trained, opened to be used, on every rank: its configuration, the weights of one of its
 /// checkpoints, and what computes with them.
 package struct TrainedRun {
-  /// The checkpoints that have a name; the name is that of the link in the run directory.
-  package enum Weights: String, Codable, CaseIterable, Sendable { case best, latest }
+  /// The weights of a checkpoint that has a name, that of the link in the run directory, or those of a file.
+  package enum Weights: Codable, Hashable, Sendable {
+    case best, latest
+    case file(String)
+
+    /// `best`, `latest`, or else the path of a file.
+    package init(_ text: String) {
+      switch text {
+      case "best": self = .best
+      case "latest": self = .latest
+      default: self = .file(text)
+      }
+    }
+
+    package var text: String {
+      switch self {
+      case .best: "best"
+      case .latest: "latest"
+      case .file(let path): path
+      }
+    }
+
+    package var file: String? {
+      guard case .file(let path) = self else { return nil }
+      return path
+    }
+  }
 
   package let path: String
   package let config: RunConfig
@@ -37,9 +62,8 @@ package struct TrainedRun {
       let network = try config.network(classes: opened.checkpoint.classes.count)
       let values = FloatBuffer(count: network.layout.extent)
       if communicator.rank == 0 {
-        let trained = try CheckpointStore.weights(
-          at: "\(path)/\(opened.weights.rawValue)", layout: network.layout)
-        values.pointer.update(from: trained.values, count: trained.values.count)
+        let trained = try Self.values(opened, of: path, network, config)
+        values.pointer.update(from: trained.pointer, count: trained.count)
       }
       return (network, values)
     }
@@ -53,7 +77,33 @@ package struct TrainedRun {
       folded.network, values: folded.values(from: values), images: config.training.microbatch,
       team: place.team, kernels: place.kernels)
     (self.path, self.config, self.communicator) = (path, config, communicator)
-    (self.weights, checkpoint) = (opened.weights, opened.checkpoint)
+    var state = opened.checkpoint
+    if opened.weights.file != nil {
+      state.weightsHash = WeightsHash.of(values.pointer, layout: network.layout).description
+    }
+    (self.weights, checkpoint) = (opened.weights, state)
+  }
+
+  /// A network from an ONNX file that says what its classes are and how its images are prepared, as `export onnx` of
+  /// a run writes it. Every rank reads the file. Collective.
+  package init(onnx path: String, overrides: [String] = [], data: String? = nil, communicator: Communicator)
+    throws
+  {
+    let (imported, described) = try communicator.together {
+      let imported = try ONNXImport(path: path)
+      return (imported, try Described(imported, path: path, overrides: overrides, data: data))
+    }
+    config = described.config
+    place = try Workplace(config, communicator: communicator)
+    let folded = FoldedNetwork(imported.network)
+    try Inference.requireMemory(
+      for: folded.network, images: config.training.microbatch, lanes: place.placement.lanes, communicator,
+      kernels: place.kernels)
+    inference = Inference(
+      folded.network, values: folded.values(from: imported.values), images: config.training.microbatch,
+      team: place.team, kernels: place.kernels)
+    (self.path, self.communicator) = (path, communicator)
+    (weights, checkpoint) = (.file(path), described.state)
   }
 
   package var classes: [String] { checkpoint.classes }
@@ -80,22 +130,50 @@ package struct TrainedRun {
   private struct Opened: Codable {
     var config: String
     var weights: Weights
+    /// The name of the checkpoint that says what the images are.
+    var name: String
     var checkpoint: CheckpointState
 
     init(_ path: String, weights: Weights?, overrides: [String], data: String?) throws {
-      guard FileManager.default.fileExists(atPath: RunDirectory.configPath(of: path)) else {
-        throw RunDirectoryError(path: path, problem: "is no run directory (it holds no config.yaml)")
-      }
-      var config = try ConfigLoader.load(file: RunDirectory.configPath(of: path), overrides: overrides).config
+      var config = try TrainedRun.config(of: path, overrides: overrides)
       if let data { config.data.path = data }
       self.config = try config.encodedYAML()
-      let found = Weights.allCases.filter { FileManager.default.fileExists(atPath: "\(path)/\($0.rawValue)") }
-      guard let chosen = weights ?? found.first, found.contains(chosen) else {
-        let what = weights.map { "no \($0.rawValue) checkpoint" } ?? "no checkpoint"
-        throw RunDirectoryError(path: path, problem: "holds \(what) yet")
-      }
-      self.weights = chosen
-      checkpoint = try CheckpointStore.verifiedState(at: "\(path)/\(chosen.rawValue)")
+      (self.weights, name) = try TrainedRun.chosen(weights, in: path)
+      checkpoint = try CheckpointStore.verifiedState(at: "\(path)/\(name)")
     }
+  }
+
+  private static func values(
+    _ opened: Opened, of path: String, _ network: Network, _ config: RunConfig
+  ) throws -> FloatBuffer {
+    if let file = opened.weights.file {
+      return try network.values(of: file, inputAdaptation: config.model.inputAdaptation).0
+    }
+    return FloatBuffer(
+      try CheckpointStore.weights(at: "\(path)/\(opened.name)", layout: network.layout).values)
+  }
+}
+
+extension TrainedRun {
+  /// The configuration of the run in a directory. Throws `RunDirectoryError` where there is none.
+  static func config(of path: String, overrides: [String] = []) throws -> RunConfig {
+    guard FileManager.default.fileExists(atPath: RunDirectory.configPath(of: path)) else {
+      throw RunDirectoryError(path: path, problem: "is no run directory (it holds no config.yaml)")
+    }
+    return try ConfigLoader.load(file: RunDirectory.configPath(of: path), overrides: overrides).config
+  }
+
+  /// Which weights are meant, and the checkpoint that says what they were trained on: that of their name, or for a
+  /// file the best, or the latest where there is none. Throws `RunDirectoryError` where it isn't there yet.
+  static func chosen(_ weights: Weights?, in path: String) throws -> (weights: Weights, checkpoint: String) {
+    let found = [Weights.best, .latest].filter {
+      FileManager.default.fileExists(atPath: "\(path)/\($0.text)")
+    }
+    let asked = weights?.file == nil ? weights : nil
+    guard let checkpoint = asked ?? found.first, found.contains(checkpoint) else {
+      let what = asked.map { "no \($0.text) checkpoint" } ?? "no checkpoint"
+      throw RunDirectoryError(path: path, problem: "holds \(what) yet")
+    }
+    return (weights ?? checkpoint, checkpoint.text)
   }
 }

@@ -15,11 +15,15 @@ package struct WeightsFitting {
   package var inputAdaptation: InputAdaptation
   /// Whether the last layer keeps its first values though those of the file would fit, and why.
   package var newHead: String?
+  /// Whether the file must have the last layer, too: the network is used as it is.
+  package var expectsHead: Bool
 
   package init(
-    match: WeightsMatch = .exact, inputAdaptation: InputAdaptation = .sum, newHead: String? = nil
+    match: WeightsMatch = .exact, inputAdaptation: InputAdaptation = .sum, newHead: String? = nil,
+    expectsHead: Bool = false
   ) {
-    (self.match, self.inputAdaptation, self.newHead) = (match, inputAdaptation, newHead)
+    (self.match, self.inputAdaptation) = (match, inputAdaptation)
+    (self.newHead, self.expectsHead) = (newHead, expectsHead)
   }
 
   /// Overwrites what the file has of `values`. Returns a sentence for each thing that a user should know.
@@ -35,7 +39,7 @@ package struct WeightsFitting {
     var report = WeightsReport()
     var used: Set<String> = []
     for entry in network.layout.entries {
-      let isHead = places.head.contains(entry.name)
+      let isHead = !expectsHead && places.head.contains(entry.name)
       guard let array = arrays[entry.name] else {
         if isHead { report.headless.append(entry.name) } else { report.missing.append(entry.name) }
         continue
