@@ -14,6 +14,7 @@ let package = Package(
     .systemLibrary(name: "COpenBLAS", pkgConfig: "openblas", providers: [.apt(["libopenblas-dev"])]),
     .systemLibrary(name: "COpenMPI", pkgConfig: "ompi-c", providers: [.apt(["libopenmpi-dev"])]),
     .systemLibrary(name: "CXXHash", pkgConfig: "libxxhash", providers: [.apt(["libxxhash-dev"])]),
+    .systemLibrary(name: "CCairo", pkgConfig: "cairo", providers: [.apt(["libcairo2-dev"])]),
     .target(
       name: "CImageCodecs",
       cSettings: [.unsafeFlags(["-O3"])],
@@ -33,7 +34,7 @@ let package = Package(
       dependencies: [
         "Models", "CellData", "Collectives", "Yams", .product(name: "Logging", package: "swift-log"),
       ]),
-    .target(name: "Reports", dependencies: ["Training"]),
+    .target(name: "Reports", dependencies: ["Training", "CCairo"]),
     .target(name: "Diagnosis", dependencies: ["Training"]),
     .target(
       name: "CLI",
@@ -53,7 +54,7 @@ let package = Package(
 
     .testTarget(name: "TensorsTests", dependencies: ["Tensors", "CKernels"], resources: [.copy("Golden")]),
     .testTarget(name: "LayersTests", dependencies: ["Layers"], resources: [.copy("Golden")]),
-    .testTarget(name: "ModelsTests", dependencies: ["Models"]),
+    .testTarget(name: "ModelsTests", dependencies: ["Models"], resources: [.copy("Golden")]),
     .testTarget(name: "CellDataTests", dependencies: ["CellData"], resources: [.copy("Golden")]),
     .testTarget(name: "CollectivesTests", dependencies: ["Collectives", "CKernels"]),
     .testTarget(name: "TrainingTests", dependencies: ["Training"], resources: [.copy("Golden")]),

@@ -79,6 +79,7 @@ libpng-dev      module libpng
 libjpeg-dev     module libjpeg
 libtiff-dev     module libtiff-4
 zlib1g-dev      module zlib
+libcairo2-dev   module cairo
 "
 
 # The packages that are missing, one a line.

@@ -1,75 +1,108 @@
-// F(5 x 5, 3 x 3): the points 0, 1, -1, 2, -2, 1/2, ∞. Every function transforms one row or column; s
-// and t are the steps between its elements.
+// F(5 x 5, 3 x 3): the points ±A, ±B, ±C, ∞. Every function transforms one row or column; s and t are the
+// steps between its elements. The rows of two opposite points are the sum and the difference of an even
+// and an odd part.
 //
 // By Cook and Toom, for finite points a(j): row j of Bᵀ holds the coefficients of Π (x - a(k)) over
 // k ≠ j, row j of G the powers of a(j) over N(j) = Π (a(j) - a(k)), column j of Aᵀ the powers of a(j).
-// The row of ∞ is Π (x - a(k)) in Bᵀ, and the highest power alone in G and A.
+// The row of ∞ is Π (x - a(k)) in Bᵀ, and the highest power alone in G and A. For -A, -B and -C the
+// signs of Bᵀ and N are changed.
+//
+// A = 3/8, B = 7/8, C = 3/2 round 0.4 times as much as the usual 0, ±1, ±2, 1/2. They, and the products below, are
+// exact in fp32.
 
-// d = Bᵀ d, in place. All rows but that of 1/2 have the factor x - 1/2. Multiplied by it, the seven
-// inputs become the six of F(4 x 4); the row of 1/2 is the last one of F(4 x 4).
+#define A 0.375f
+#define B 0.875f
+#define C 1.5f
+#define A2 (A * A)
+#define B2 (B * B)
+#define C2 (C * C)
+// 1 / N.
+#define AT_A (1 / (2 * A * (A2 - B2) * (A2 - C2)))
+#define AT_B (1 / (2 * B * (B2 - A2) * (B2 - C2)))
+#define AT_C (1 / (2 * C * (C2 - A2) * (C2 - B2)))
+
+// The rows of ±point, from the squares of the other two.
+CNN_INLINE void ISA(winograd_input_pair)(WVEC *plus, WVEC *minus, const WVEC *d, const int s, float point,
+                                         float square1, float square2) {
+  const WVEC sum = square1 + square2, product = square1 * square2;
+  const WVEC even = FMA(d[0], product, FMA(d[2 * s], -sum, d[4 * s])) * point;
+  const WVEC odd = FMA(d[s], product, FMA(d[3 * s], -sum, d[5 * s]));
+  *plus = even + odd;
+  *minus = even - odd;
+}
+
+// d = Bᵀ d, in place.
 CNN_INLINE void ISA(winograd_input)(WVEC *d, const int s) {
-  const WVEC d1 = d[s], d3 = d[3 * s], d5 = d[5 * s];
-  const WVEC h0 = FMA(d[0], (WVEC)-0.5f, d1), h1 = FMA(d1, (WVEC)-0.5f, d[2 * s]);
-  const WVEC h2 = FMA(d[2 * s], (WVEC)-0.5f, d3), h3 = FMA(d3, (WVEC)-0.5f, d[4 * s]);
-  const WVEC h4 = FMA(d[4 * s], (WVEC)-0.5f, d5), h5 = FMA(d5, (WVEC)-0.5f, d[6 * s]);
-  const WVEC even1 = FMA(h2, (WVEC)-4, h4), odd1 = FMA(h1, (WVEC)-4, h3);
-  const WVEC even2 = h4 - h2, odd2 = (h3 - h1) * 2.0f;
-  d[0] = FMA(h0, (WVEC)4, FMA(h2, (WVEC)-5, h4));
-  d[s] = even1 + odd1;
-  d[2 * s] = even1 - odd1;
-  d[3 * s] = even2 + odd2;
-  d[4 * s] = even2 - odd2;
-  d[5 * s] = FMA(d1, (WVEC)4, FMA(d3, (WVEC)-5, d5));
-  d[6 * s] = FMA(h1, (WVEC)4, FMA(h3, (WVEC)-5, h5));
+  WVEC r[6];
+  ISA(winograd_input_pair)(&r[0], &r[1], d, s, A, B2, C2);
+  ISA(winograd_input_pair)(&r[2], &r[3], d, s, B, A2, C2);
+  ISA(winograd_input_pair)(&r[4], &r[5], d, s, C, A2, B2);
+  const WVEC d4 = FMA(d[4 * s], (WVEC)(-A2 - B2 - C2), d[6 * s]);
+  d[6 * s] = FMA(d[0], (WVEC)(-A2 * B2 * C2), FMA(d[2 * s], (WVEC)(A2 * B2 + A2 * C2 + B2 * C2), d4));
+#pragma clang loop unroll(full)
+  for (int j = 0; j < 6; j++) d[j * s] = r[j];
 }
 
 // o = Aᵀ m.
 CNN_INLINE void ISA(winograd_output)(WVEC *o, const int t, const WVEC *m, const int s) {
-  const WVEC even1 = m[s] + m[2 * s], odd1 = m[s] - m[2 * s];
-  const WVEC even2 = m[3 * s] + m[4 * s], odd2 = m[3 * s] - m[4 * s];
-  const WVEC half = m[5 * s];
-  o[0] = m[0] + even1 + even2 + half;
-  o[t] = FMA(half, (WVEC)0.5f, FMA(odd2, (WVEC)2, odd1));
-  o[2 * t] = FMA(half, (WVEC)0.25f, FMA(even2, (WVEC)4, even1));
-  o[3 * t] = FMA(half, (WVEC)0.125f, FMA(odd2, (WVEC)8, odd1));
-  o[4 * t] = FMA(half, (WVEC)0.0625f, FMA(even2, (WVEC)16, even1)) + m[6 * s];
+  const WVEC even_a = m[0] + m[s], odd_a = (m[0] - m[s]) * A;
+  const WVEC even_b = m[2 * s] + m[3 * s], odd_b = (m[2 * s] - m[3 * s]) * B;
+  const WVEC even_c = m[4 * s] + m[5 * s], odd_c = (m[4 * s] - m[5 * s]) * C;
+  o[0] = even_a + even_b + even_c;
+  o[t] = odd_a + odd_b + odd_c;
+  o[2 * t] = FMA(even_c, (WVEC)C2, FMA(even_b, (WVEC)B2, even_a * A2));
+  o[3 * t] = FMA(odd_c, (WVEC)C2, FMA(odd_b, (WVEC)B2, odd_a * A2));
+  o[4 * t] = FMA(even_c, (WVEC)(C2 * C2), FMA(even_b, (WVEC)(B2 * B2), FMA(even_a, (WVEC)(A2 * A2), m[6 * s])));
+}
+
+// The rows of ±point.
+CNN_INLINE void ISA(winograd_gradient_pair)(WVEC *plus, WVEC *minus, const WVEC *y, const int s, float point) {
+  const WVEC square = point * point;
+  const WVEC even = FMA(FMA(y[4 * s], square, y[2 * s]), square, y[0]), odd = FMA(y[3 * s], square, y[s]) * point;
+  *plus = even + odd;
+  *minus = even - odd;
 }
 
 // o = A y.
 CNN_INLINE void ISA(winograd_gradient)(WVEC *o, const int t, const WVEC *y, const int s) {
-  const WVEC y0 = y[0], y1 = y[s], y2 = y[2 * s], y3 = y[3 * s], y4 = y[4 * s];
-  const WVEC even1 = y0 + y2 + y4, odd1 = y1 + y3;
-  const WVEC even2 = FMA(y4, (WVEC)16, FMA(y2, (WVEC)4, y0)), odd2 = FMA(y3, (WVEC)8, y1 * 2.0f);
-  const WVEC tail = FMA(FMA(y4, (WVEC)0.5f, y3), (WVEC)0.5f, y2);
-  o[0] = y0;
-  o[t] = even1 + odd1;
-  o[2 * t] = even1 - odd1;
-  o[3 * t] = even2 + odd2;
-  o[4 * t] = even2 - odd2;
-  o[5 * t] = FMA(FMA(tail, (WVEC)0.5f, y1), (WVEC)0.5f, y0);
-  o[6 * t] = y4;
+  ISA(winograd_gradient_pair)(&o[0], &o[t], y, s, A);
+  ISA(winograd_gradient_pair)(&o[2 * t], &o[3 * t], y, s, B);
+  ISA(winograd_gradient_pair)(&o[4 * t], &o[5 * t], y, s, C);
+  o[6 * t] = y[4 * s];
 }
 
-// o = G g. N is -2, -3, 9, 36, -60 and 45/32.
+// The rows of ±point.
+CNN_INLINE void ISA(winograd_weight_pair)(WVEC *plus, WVEC *minus, const WVEC *g, const int s, float point,
+                                          float scale) {
+  const WVEC even = FMA(g[2 * s], (WVEC)(point * point), g[0]) * scale, odd = g[s] * (point * scale);
+  *plus = even + odd;
+  *minus = even - odd;
+}
+
+// o = G g.
 CNN_INLINE void ISA(winograd_weight)(WVEC *o, const int t, const WVEC *g, const int s) {
-  const WVEC g0 = g[0], g1 = g[s], g2 = g[2 * s];
-  const WVEC even1 = g0 + g2, even2 = FMA(g2, (WVEC)4, g0), odd2 = g1 * 2.0f;
-  const WVEC half = FMA(FMA(g2, (WVEC)0.5f, g1), (WVEC)0.5f, g0);
-  o[0] = g0 * -0.5f;
-  o[t] = (even1 + g1) * (-1.0f / 3);
-  o[2 * t] = (even1 - g1) * (1.0f / 9);
-  o[3 * t] = (even2 + odd2) * (1.0f / 36);
-  o[4 * t] = (even2 - odd2) * (-1.0f / 60);
-  o[5 * t] = half * (32.0f / 45);
-  o[6 * t] = g2;
+  ISA(winograd_weight_pair)(&o[0], &o[t], g, s, A, AT_A);
+  ISA(winograd_weight_pair)(&o[2 * t], &o[3 * t], g, s, B, AT_B);
+  ISA(winograd_weight_pair)(&o[4 * t], &o[5 * t], g, s, C, AT_C);
+  o[6 * t] = g[2 * s];
 }
 
 // o = Gᵀ u.
 CNN_INLINE void ISA(winograd_weight_gradient)(WVEC *o, const int t, const WVEC *u, const int s) {
-  const WVEC u1 = u[s] * (-1.0f / 3), u2 = u[2 * s] * (1.0f / 9);
-  const WVEC u3 = u[3 * s] * (1.0f / 36), u4 = u[4 * s] * (-1.0f / 60), half = u[5 * s] * (32.0f / 45);
-  const WVEC even1 = u1 + u2, odd1 = u1 - u2, even2 = u3 + u4, odd2 = u3 - u4;
-  o[0] = FMA(u[0], (WVEC)-0.5f, even1 + even2) + half;
-  o[t] = FMA(half, (WVEC)0.5f, FMA(odd2, (WVEC)2, odd1));
-  o[2 * t] = FMA(half, (WVEC)0.25f, FMA(even2, (WVEC)4, even1)) + u[6 * s];
+  const WVEC even_a = (u[0] + u[s]) * AT_A, odd_a = (u[0] - u[s]) * AT_A;
+  const WVEC even_b = (u[2 * s] + u[3 * s]) * AT_B, odd_b = (u[2 * s] - u[3 * s]) * AT_B;
+  const WVEC even_c = (u[4 * s] + u[5 * s]) * AT_C, odd_c = (u[4 * s] - u[5 * s]) * AT_C;
+  o[0] = even_a + even_b + even_c;
+  o[t] = FMA(odd_c, (WVEC)C, FMA(odd_b, (WVEC)B, odd_a * A));
+  o[2 * t] = FMA(even_c, (WVEC)C2, FMA(even_b, (WVEC)B2, FMA(even_a, (WVEC)A2, u[6 * s])));
 }
+
+#undef A
+#undef B
+#undef C
+#undef A2
+#undef B2
+#undef C2
+#undef AT_A
+#undef AT_B
+#undef AT_C

@@ -16,7 +16,7 @@ struct BenchKernelsCommand: ParsableCommand {
       GFLOP/s are those of a direct convolution in the same time, so a Winograd algorithm may pass the
       peak. The error is the largest difference from sums in double, over the largest of these.
 
-      --tune finds the fastest algorithm for each shape and pass among those whose error is at most 3e-5, and keeps \
+      --tune finds the fastest algorithm for each shape and pass among those whose error is at most 1e-5, and keeps \
       it for this kind of CPU in cnn-dist/kernels.json under XDG_CACHE_HOME (~/.cache). A run with \
       engine.convolution: tuned begins with them; its configuration keeps them.
 

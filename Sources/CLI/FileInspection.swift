@@ -1,9 +1,10 @@
 import CellData
+import Models
 import Reports
 import Tensors
 import Training
 
-/// What arrays a safetensors file holds.
+/// What arrays a file of weights holds, by safetensors or torch.save.
 struct ArraysInspection: Inspection {
   struct Entry: Encodable {
     let name: String
@@ -12,25 +13,30 @@ struct ArraysInspection: Inspection {
   }
 
   let path: String
+  let format: String
   let metadata: [String: String]
+  /// What was done to find the arrays.
+  let remarks: [String]
   let arrays: [Entry]
   private let bytes: Int
 
-  enum CodingKeys: String, CodingKey { case path, metadata, arrays }
+  enum CodingKeys: String, CodingKey { case path, format, metadata, remarks, arrays }
 
   init(_ path: String) throws {
-    let file = try Safetensors.Reader(path: path)
+    let file = try WeightsFile(path: path)
     self.path = path
-    metadata = file.metadata
-    arrays = file.entries.map { Entry(name: $0.name, dtype: $0.type.rawValue, shape: $0.shape.dimensions) }
-    bytes = file.entries.reduce(0) { $0 + $1.bytes.count }
+    (format, metadata, remarks) = (file.format.rawValue, file.metadata, file.remarks)
+    arrays = file.arrays.map { Entry(name: $0.name, dtype: $0.type.rawValue, shape: $0.shape.dimensions) }
+    bytes = file.arrays.reduce(0) { $0 + $1.shape.count * $1.type.byteCount }
   }
 
   var text: String {
     let rows = arrays.map { [$0.name, $0.dtype, "(\($0.shape.map(String.init).joined(separator: ", ")))"] }
+    let facts =
+      metadata.sorted { $0.key < $1.key }.map { "\($0.key): \($0.value)\n" } + remarks.map { $0 + "\n" }
     return """
-      \(path): \(arrays.count) arrays, \(Figures.grouped(bytes)) bytes
-      \(metadata.sorted { $0.key < $1.key }.map { "\($0.key): \($0.value)\n" }.joined())
+      \(path): \(format), \(arrays.count) arrays, \(Figures.grouped(bytes)) bytes
+      \(facts.joined())
       \(TextTable.text([["array", "dtype", "shape"]] + rows))
       """
   }

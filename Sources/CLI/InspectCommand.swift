@@ -27,13 +27,14 @@ struct InspectPathCommand: ParsableCommand {
     commandName: "path", abstract: "Say what lies at a path (the word path may be left out).",
     discussion: """
       A run directory: model, progress, best epoch, hash of the weights. A checkpoint in it: the same of that \
-      step. A .safetensors file: its arrays. A .yaml file: the whole configuration that it makes. A folder of images \
+      step. A .safetensors file, or a .pth or .pt by torch.save: its arrays. A .yaml file: the whole configuration that it makes. A folder of images \
       or a .csv manifest: classes, splits, sizes and formats. Any other file: format, size, channels and bits of \
       an image.
 
       Examples:
         cnn-dist inspect runs/cells --json
         cnn-dist inspect runs/cells/best/weights.safetensors
+        cnn-dist inspect resnet18-f37072fd.pth
         cnn-dist inspect cells/manifest.csv
         cnn-dist inspect cell.png --pixels cell.safetensors
       """)
@@ -67,7 +68,7 @@ struct InspectPathCommand: ParsableCommand {
       return try DatasetInspection(path)
     }
     switch path.split(separator: ".").last?.lowercased() {
-    case "safetensors": return try ArraysInspection(path)
+    case "safetensors", "pth", "pt": return try ArraysInspection(path)
     case "yaml", "yml": return try ConfigInspection(config: ConfigLoader.load(file: path).config)
     case "csv": return try DatasetInspection(path)
     default: return ImageInspection(path: path, info: try ImageDecoder.info(path: path))

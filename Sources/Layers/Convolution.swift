@@ -2,7 +2,7 @@ import CKernels
 import Tensors
 
 /// How convolutions are computed.
-package enum ConvolutionChoice: String, Sendable, CaseIterable, Codable {
+package enum ConvolutionChoice: String, Sendable, CaseIterable {
   /// Each layer and pass by the rule of `Convolution.ranking`.
   case auto
   /// Each layer and pass by times measured on the kind of CPU of rank 0 (`bench kernels --tune`), by the rule where
@@ -55,8 +55,8 @@ struct Convolution {
   /// Algorithms for a shape, the first that fits is taken.
   ///
   /// Winograd's tiles of m × m outputs take (m + 2)² products each, so the m that needs fewest wins,
-  /// the larger error of F(4) and F(5) (3e-5, 2e-5 of the largest output) being borne where that is a
-  /// tenth at least. With fewer than 16 channels on a side transforms cost more than they save.
+  /// the larger error of F(4) and F(5) (1e-5 of the largest output) being borne where that is a tenth at
+  /// least. With fewer than 16 channels on a side transforms cost more than they save.
   private static func ranking(_ shape: ConvolutionShape) -> (first: String, second: String) {
     if shape.planar { return ("stem", "direct") }
     if shape.isDepthwise { return ("depthwise", "direct") }

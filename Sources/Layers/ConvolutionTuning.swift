@@ -3,9 +3,9 @@ import Tensors
 
 /// Finds the fastest algorithm for each pass of a shape, among those that are accurate enough.
 package struct ConvolutionTuning {
-  /// The largest error, over the array's largest value, that a choice may cost: that of F(4), the least accurate
+  /// The largest error, over the array's largest value, that a choice may cost: that of F(5), the least accurate
   /// that the rule may choose.
-  package static let tolerance = 3e-5
+  package static let tolerance = 1e-5
   /// The share of the time by which another must be faster than the rule's choice: less is noise.
   private static let gain = 0.03
   /// Images that suffice to see an error.

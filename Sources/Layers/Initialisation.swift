@@ -3,6 +3,7 @@ import Tensors
 /// How an array gets its first values.
 package enum Initialisation: Sendable, Equatable {
   case zeros, ones
+  case constant(Float)
   /// U(−bound, bound).
   case uniform(bound: Float)
   /// N(0, deviation²).
@@ -14,6 +15,7 @@ package enum Initialisation: Sendable, Equatable {
     switch self {
     case .zeros: return Array(repeating: 0, count: count)
     case .ones: return Array(repeating: 1, count: count)
+    case .constant(let value): return Array(repeating: value, count: count)
     case .uniform(let bound): return (0..<count).map { (2 * stream.uniform(at: $0) - 1) * bound }
     case .normal(let deviation): return (0..<count).map { stream.normal(at: $0) * deviation }
     }

@@ -3,7 +3,7 @@ import CKernels
 /// What convolutions and linear layers multiply. Sums, weights, statistics and losses are fp32 always.
 ///
 /// bf16 has the exponents of fp32, so no gradient vanishes that wouldn't in fp32, and no loss is scaled.
-package enum Precision: String, Sendable, CaseIterable, Codable {
+package enum Precision: String, Sendable, CaseIterable {
   case fp32
   /// Both factors rounded to bf16, by direct convolution: Winograd's transforms would lose more than bf16 has
   /// (3 to 7 % in F(4)). Grouped and depthwise convolutions, which memory bounds, stay fp32.

@@ -1,7 +1,7 @@
 import Layers
 import Tensors
 
-/// A trained network as inference runs it: batch norms folded into the convolutions before them, no dropout,
+/// A trained network as inference runs it: batch norms folded into the convolutions before them, nothing dropped,
 /// what follows a convolution done in its own pass.
 ///
 /// With the running statistics μ, σ² a batch norm behind a convolution is one more scale and shift of each
@@ -21,7 +21,7 @@ package struct FoldedNetwork: Sendable {
     var removed: [Int: Network.Source] = [:]
     var norms: [String: Int] = [:]
     for (index, node) in source.nodes.enumerated() {
-      if node.layer is Dropout { removed[index] = node.inputs[0] }
+      if node.layer is Dropout || node.layer is StochasticDepth { removed[index] = node.inputs[0] }
       guard node.layer is BatchNorm2d, case .node(let before) = node.inputs[0],
         consumers[before] == [index], var convolution = layers[before] as? Conv2d
       else { continue }

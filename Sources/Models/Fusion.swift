@@ -5,7 +5,23 @@ extension Network {
   /// layers, images read as they come. Names and parameters stay. In inference convolutions take in what
   /// follows them, too: they have no backward pass that needed to know what came between.
   package func fused(for mode: Mode = .training) -> Network {
-    withActivationsFused(for: mode).withoutFlatten().readingPlanarImages()
+    withActivationsFused(for: mode).withPoolsBeforeReLU(for: mode).withoutFlatten().readingPlanarImages()
+  }
+
+  /// The same network with max pools before the ReLUs that they read: `max(relu(x)) = relu(max(x))`, and who wins
+  /// and gets a gradient is the same, but ReLU works on what is left. In inference convolutions do their ReLU
+  /// themselves, for nothing.
+  private func withPoolsBeforeReLU(for mode: Mode) -> Network {
+    guard mode == .training else { return self }
+    let consumers = consumers
+    var (layers, names) = (nodes.map(\.layer), nodes.map(\.name))
+    for (index, node) in nodes.enumerated() where node.layer is MaxPool2d {
+      guard case .node(let before) = node.inputs[0], layers[before] is ReLU, consumers[before].count == 1
+      else { continue }
+      layers.swapAt(before, index)
+      names.swapAt(before, index)
+    }
+    return replacing(layers, names: names)
   }
 
   /// The same network with what follows batch norms, sums and convolutions drawn into them, where nothing else reads

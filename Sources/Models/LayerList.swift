@@ -5,7 +5,7 @@ import Layers
 /// An item is the name of a layer (`relu`), or a map with one key: the name, and its settings under it
 /// (`conv2d: {channels: 32, kernel: 3, padding: same}`). Every layer takes `name` (default: its number
 /// in the list, as in PyTorch's `nn.Sequential`) and `input` (default: the layer before; `image` for the
-/// images); `add` and `concat` take `inputs`, a list of names.
+/// images); `add`, `concat` and `multiply` take `inputs`, a list of names.
 package enum LayerList {
   /// Builds the network. Throws `NetworkError` that names the item.
   package static func network(
@@ -18,7 +18,7 @@ package enum LayerList {
         var arguments = try self.arguments(of: item)
         let name = try arguments.text("name") ?? "\(number)"
         let layer = try layer(&arguments, classes: classes, initialisation ?? .pytorch, &dropouts)
-        let inputs = try sources(&arguments, in: builder, joins: layer.inputCount == nil)
+        let inputs = try sources(&arguments, in: builder, joins: layer.inputCount != 1)
         try arguments.finish()
         try builder.add(name, layer, inputs: inputs)
       } catch {
@@ -31,7 +31,9 @@ package enum LayerList {
   /// The names of layers that a list may use.
   package static let kinds = [
     "conv2d", "batch_norm2d", "relu", "max_pool2d", "avg_pool2d", "adaptive_avg_pool2d", "linear", "dropout",
-    "flatten", "add", "concat",
+    "flatten", "add", "concat", "relu6", "silu", "hardswish", "hardsigmoid", "gelu", "sigmoid", "tanh",
+    "leaky_relu", "multiply", "layer_scale", "stochastic_depth", "layer_norm", "group_norm",
+    "local_response_norm", "softmax",
   ]
 
   private static func arguments(of item: ConfigValue) throws(NetworkError) -> LayerArguments {
@@ -99,10 +101,69 @@ package enum LayerList {
     case "flatten": return Flatten()
     case "add": return Add()
     case "concat": return Concat()
+    case "stochastic_depth":
+      defer { dropouts += 1 }
+      let probability = Float(try arguments.number("p", default: 0.2))
+      return try refusing { () throws(LayerError) in
+        try StochasticDepth(probability: probability, number: dropouts)
+      }
+    case "layer_norm", "group_norm", "local_response_norm": return try norm(&arguments)
+    default: return try elementwise(&arguments)
+    }
+  }
+
+  private static func norm(_ arguments: inout LayerArguments) throws(NetworkError) -> any Layer {
+    if arguments.kind == "local_response_norm" {
+      let size = try arguments.integer("size")
+      let alpha = Float(try arguments.number("alpha", default: 1e-4))
+      let beta = Float(try arguments.number("beta", default: 0.75))
+      let k = Float(try arguments.number("k", default: 1))
+      return try refusing { () throws(LayerError) in
+        try LocalResponseNorm(size: size, alpha: alpha, beta: beta, k: k)
+      }
+    }
+    let epsilon = Float(try arguments.number("epsilon", default: 1e-5))
+    let affine = try arguments.flag("affine", default: true)
+    guard arguments.kind == "group_norm" else {
+      return try refusing { () throws(LayerError) in try LayerNorm(epsilon: epsilon, affine: affine) }
+    }
+    let groups = try arguments.integer("groups")
+    return try refusing { () throws(LayerError) in
+      try GroupNorm(groups: groups, epsilon: epsilon, affine: affine)
+    }
+  }
+
+  private static func elementwise(_ arguments: inout LayerArguments) throws(NetworkError) -> any Layer {
+    switch arguments.kind {
+    case "relu6": return ReLU6()
+    case "silu": return SiLU()
+    case "hardswish": return Hardswish()
+    case "hardsigmoid": return Hardsigmoid()
+    case "gelu":
+      let name = try arguments.text("approximate") ?? "none"
+      guard let approximate = GELU.Approximation(rawValue: name) else {
+        throw NetworkError("gelu.approximate expects none or tanh, got \"\(name)\"")
+      }
+      return GELU(approximate: approximate)
+    case "sigmoid": return Sigmoid()
+    case "tanh": return Tanh()
+    case "leaky_relu":
+      let slope = Float(try arguments.number("negative_slope", default: 0.01))
+      return try refusing { () throws(LayerError) in try LeakyReLU(negativeSlope: slope) }
+    case "softmax": return Softmax()
+    case "multiply": return Multiply()
+    case "layer_scale":
+      let initial = Float(try arguments.number("initial", default: 1e-6))
+      return try refusing { () throws(LayerError) in try LayerScale(initialValue: initial) }
     default:
       throw NetworkError(
         "no layer is named \"\(arguments.kind)\"; there are \(kinds.joined(separator: ", "))")
     }
+  }
+
+  /// A layer's refusal of its hyper-parameters as one of the network.
+  private static func refusing<L: Layer>(_ make: () throws(LayerError) -> L) throws(NetworkError) -> L {
+    do { return try make() } catch { throw NetworkError("\(error)") }
   }
 
   private static func algorithm(_ arguments: inout LayerArguments) throws(NetworkError) -> ConvolutionChoice {

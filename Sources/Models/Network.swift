@@ -122,10 +122,11 @@ package struct Network: Sendable {
     position == 0 && node.inputs[position] == .image && node.layer.readsImages(input)
   }
 
-  /// The same graph with other layers, some with one more input; whoever read a removed node reads what is
-  /// named in its place.
+  /// The same graph with other layers, perhaps with other names, some with one more input; whoever read a removed
+  /// node reads what is named in its place.
   func replacing(
-    _ layers: [any Layer], removed: [Int: Source] = [:], extraInputs: [Int: Source] = [:]
+    _ layers: [any Layer], names: [String]? = nil, removed: [Int: Source] = [:],
+    extraInputs: [Int: Source] = [:]
   ) -> Network {
     var position: [Int: Int] = [:]
     var parts: [Part] = []
@@ -146,7 +147,7 @@ package struct Network: Sendable {
       guard let shape = try? layers[index].outputShape(of: inputShapes) else {
         preconditionFailure("\(node.name) can't become \(layers[index]), which refuses \(inputShapes)")
       }
-      parts.append((node.name, layers[index], inputs, inputShapes, shape))
+      parts.append((names?[index] ?? node.name, layers[index], inputs, inputShapes, shape))
     }
     return Network(input: input, layers: parts)
   }

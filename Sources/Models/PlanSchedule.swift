@@ -2,7 +2,7 @@ import Layers
 
 /// What a lane keeps of the outputs of a forward pass until the backward pass (PyTorch: activation checkpointing;
 /// Chen et al., "Training deep nets with sublinear memory cost", arXiv:1604.06174).
-package enum ActivationCheckpointing: String, Sendable, CaseIterable, Codable {
+package enum ActivationCheckpointing: String, Sendable, CaseIterable {
   /// All that backward reads.
   case none
   /// The outputs at the borders of blocks, and of the last block; the others are computed again, block by block,

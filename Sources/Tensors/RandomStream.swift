@@ -17,6 +17,7 @@ package struct RandomStream: Sendable {
     case synthesis
     case recheck
     case reduction
+    case stochasticDepth(layer: Int)
     case test(Int)
 
     var word: UInt32 {
@@ -29,6 +30,7 @@ package struct RandomStream: Sendable {
       case .synthesis: 6 << 24
       case .recheck: 8 << 24
       case .reduction: 9 << 24
+      case .stochasticDepth(let layer): 10 << 24 | UInt32(layer)
       case .test(let number): 255 << 24 | UInt32(number)
       }
     }

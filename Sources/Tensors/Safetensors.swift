@@ -4,17 +4,32 @@ import Glibc
 /// with no code inside. Format: https://github.com/huggingface/safetensors (an 8-byte little-endian
 /// header length, a JSON header, the arrays' bytes).
 package enum Safetensors {
-  /// The element types that are read and written here.
-  package enum ElementType: String, Sendable {
+  /// The element types that are read here; what is written is float32, int64 and uint8.
+  package enum ElementType: String, Sendable, CaseIterable {
+    case float64 = "F64"
     case float32 = "F32"
+    case float16 = "F16"
+    case bfloat16 = "BF16"
     case int64 = "I64"
+    case int32 = "I32"
+    case int16 = "I16"
+    case int8 = "I8"
     case uint8 = "U8"
+    case bool = "BOOL"
 
     package var byteCount: Int {
       switch self {
-      case .float32: 4
-      case .int64: 8
-      case .uint8: 1
+      case .float64, .int64: 8
+      case .float32, .int32: 4
+      case .float16, .bfloat16, .int16: 2
+      case .int8, .uint8, .bool: 1
+      }
+    }
+
+    package var isFloat: Bool {
+      switch self {
+      case .float64, .float32, .float16, .bfloat16: true
+      case .int64, .int32, .int16, .int8, .uint8, .bool: false
       }
     }
   }

@@ -2,30 +2,31 @@ import Foundation
 
 extension Safetensors {
   /// A memory-mapped file of named arrays. Nothing is copied before it is asked for.
-  package final class Reader: @unchecked Sendable {
+  package final class Reader: Sendable {
     package let path: String
     package let metadata: [String: String]
     /// In the order of the file.
     package let entries: [Entry]
     private let byName: [String: Int]
-    private let mapping: UnsafeRawBufferPointer
-    private let dataOffset: Int
+    /// Where the bytes of `entries` begin in `file`.
+    package let dataOffset: Int
+    package let file: MappedFile
+    private var mapping: UnsafeRawBufferPointer { file.bytes }
 
     /// Maps the file and checks every word of its header. Throws `FileError` or `SafetensorsError`.
-    package init(path: String) throws {
-      self.path = path
-      mapping = try Self.map(path)
-      do {
-        let header = try Self.parse(mapping, path: path)
-        (metadata, entries, dataOffset) = (header.metadata, header.entries, header.dataOffset)
-      } catch {
-        munmap(UnsafeMutableRawPointer(mutating: mapping.baseAddress), mapping.count)
-        throw error
+    package convenience init(path: String) throws { try self.init(MappedFile(path: path)) }
+
+    /// Checks every word of the header of a file that is mapped already. Throws `FileError` or `SafetensorsError`.
+    package init(_ file: MappedFile) throws {
+      self.file = file
+      path = file.path
+      guard file.bytes.count > 8 else {
+        throw FileError(path: path, problem: "not a safetensors file (\(file.bytes.count) bytes)")
       }
+      let header = try Self.parse(file.bytes, path: path)
+      (metadata, entries, dataOffset) = (header.metadata, header.entries, header.dataOffset)
       byName = Dictionary(uniqueKeysWithValues: entries.enumerated().map { ($1.name, $0) })
     }
-
-    deinit { munmap(UnsafeMutableRawPointer(mutating: mapping.baseAddress), mapping.count) }
 
     package func entry(_ name: String) -> Entry? { byName[name].map { entries[$0] } }
 
@@ -63,23 +64,6 @@ extension Safetensors {
       }
     }
 
-    private static func map(_ path: String) throws(FileError) -> UnsafeRawBufferPointer {
-      let file = open(path, O_RDONLY | O_CLOEXEC)
-      guard file >= 0 else { throw FileError(path: path, cannot: "open") }
-      defer { close(file) }
-      var status = stat()
-      guard fstat(file, &status) == 0 else { throw FileError(path: path, cannot: "read the size of") }
-      guard status.st_mode & S_IFMT == S_IFREG else {
-        throw FileError(path: path, problem: "not a regular file")
-      }
-      let size = Int(status.st_size)
-      guard size > 8 else { throw FileError(path: path, problem: "not a safetensors file (\(size) bytes)") }
-      guard let memory = mmap(nil, size, PROT_READ, MAP_PRIVATE, file, 0), memory != MAP_FAILED else {
-        throw FileError(path: path, cannot: "map into memory")
-      }
-      return UnsafeRawBufferPointer(start: memory, count: size)
-    }
-
     private static func parse(_ mapping: UnsafeRawBufferPointer, path: String) throws
       -> (metadata: [String: String], entries: [Entry], dataOffset: Int)
     {
@@ -94,6 +78,9 @@ extension Safetensors {
       guard let json = try? JSONSerialization.jsonObject(with: text), let header = json as? [String: Any]
       else {
         throw refuse("its header is not a JSON object")
+      }
+      if let name = HeaderKeys.repeated(in: mapping[8..<dataOffset]) {
+        throw refuse("its header names \(name) twice")
       }
       var entries: [Entry] = []
       var metadata: [String: String] = [:]

@@ -100,7 +100,6 @@ package final class WorkerThread: Sendable {
 package final class ThreadTeam: Sendable {
   private struct Order {
     var number = 0
-    var unfinished = 0
     var stopped = false
     var work: Work?
   }
@@ -110,7 +109,8 @@ package final class ThreadTeam: Sendable {
     let run: @Sendable (Int) -> Void
   }
 
-  /// What members watch before they sleep on the order.
+  /// What the team watches before it sleeps on the order: members the number of the last one, the caller how many
+  /// are still at it.
   private final class Signals: Sendable {
     let number = Atomic(0)
     let unfinished = Atomic(0)
@@ -137,8 +137,8 @@ package final class ThreadTeam: Sendable {
           }
           guard let work else { return }
           work.run(member)
-          signals.unfinished.subtract(1, ordering: .releasing)
-          order.update { $0.unfinished -= 1 }
+          let last = signals.unfinished.subtract(1, ordering: .releasing).newValue == 0
+          if last { order.update { _ in } }  // wakes the caller
         }
       }
     }
@@ -152,16 +152,15 @@ package final class ThreadTeam: Sendable {
   /// Runs `work(member)` on every member and returns when all are done.
   package func run(_ work: @escaping @Sendable (Int) -> Void) {
     guard count > 1 else { return work(0) }
+    signals.unfinished.store(count - 1, ordering: .relaxed)
     order.update {
       $0.number += 1
-      $0.unfinished = count - 1
       $0.work = Work(run: work)
     }
-    signals.unfinished.store(count - 1, ordering: .releasing)
     signals.number.add(1, ordering: .releasing)
     work(0)
     var patience = Patience()
     while signals.unfinished.load(ordering: .acquiring) > 0, patience.yields() {}
-    order.wait(until: { $0.unfinished == 0 }) { $0.work = nil }
+    order.wait(until: { _ in signals.unfinished.load(ordering: .acquiring) == 0 }) { $0.work = nil }
   }
 }

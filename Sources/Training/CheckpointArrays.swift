@@ -40,9 +40,9 @@ package enum CheckpointArrays {
     return values
   }
 
-  /// The class names of a weights file; nil where it doesn't name them.
-  package static func classes(in file: Safetensors.Reader) -> [String]? {
-    file.metadata["classes"].flatMap {
+  /// The class names in the metadata of a weights file; nil where it doesn't name them.
+  package static func classes(in metadata: [String: String]) -> [String]? {
+    metadata["classes"].flatMap {
       try? JSONDecoder().decode([String].self, from: Foundation.Data($0.utf8))
     }
   }

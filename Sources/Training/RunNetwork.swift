@@ -57,14 +57,23 @@ package struct RunError: Error, CustomStringConvertible {
 }
 
 extension Network {
-  /// The values that a run begins with: random by the seed, or from `model.weights`.
-  package func startingValues(_ config: RunConfig, classes: [String]) throws -> FloatBuffer {
-    guard !config.model.weights.isEmpty else { return initialValues(seed: UInt64(config.seed)) }
-    let file = try Safetensors.Reader(path: config.model.weights)
-    if let trained = CheckpointArrays.classes(in: file) {
-      try RunError.requireClasses(trained, of: config.model.weights, toBe: classes)
+  /// The values that a run begins with, random by the seed, and over them those of `model.weights`; and what a user
+  /// should know of that. Throws what `WeightsFile` and `WeightsFitting` throw.
+  package func startingValues(_ config: RunConfig, classes: [String]) throws -> (
+    values: FloatBuffer, notices: [String]
+  ) {
+    let values = initialValues(seed: UInt64(config.seed))
+    guard !config.model.weights.isEmpty else { return (values, []) }
+    let file = try WeightsFile(path: config.model.weights)
+    var fitting = WeightsFitting(
+      match: config.model.weightsMatch, inputAdaptation: config.model.inputAdaptation)
+    if let trained = CheckpointArrays.classes(in: file.metadata), trained != classes {
+      fitting.newHead =
+        "the file is of classes \(trained.joined(separator: ", ")), the data of \(classes.joined(separator: ", "))"
     }
-    return FloatBuffer(try CheckpointArrays.weights(in: file, layout: layout))
+    let remarks = try fitting.load(file, into: values, of: self)
+    let beginning = "begins with the weights of \(file.path) (\(file.format.rawValue))"
+    return (values, [beginning] + remarks.map { "\(file.path): \($0)" })
   }
 
   /// Throws where a microbatch or a step of the run would be too small to train on.

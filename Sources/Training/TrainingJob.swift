@@ -62,6 +62,8 @@ package struct TrainingJob {
       .choosingAlgorithms(classes: data.dataset.classes.count, kernels: place.kernels, communicator)
 
     let (order, network, loss, initial) = try communicator.together { try model(config, data: data.dataset) }
+    var notices = initial.notices
+    if let notice { notices.insert(notice, at: 0) }
     try StartAgreement.require(config, data: data, layout: network.layout, communicator: communicator)
     let trace = try options.trace.map { try TraceFile($0, communicator: communicator) }
     var settings = TrainingStep.Settings(
@@ -74,7 +76,8 @@ package struct TrainingJob {
     settings.checkpointing = config.training.activationCheckpointing
     if trace != nil { settings.traceCapacity = Timeline.traceCapacity }
     let step = try TrainingStep(
-      network, initial: initial, settings: settings, communicator: communicator, team: place.team, mode: mode)
+      network, initial: initial.values, settings: settings, communicator: communicator, team: place.team,
+      mode: mode)
     let evaluator = Evaluator(
       inference: Inference(
         network, values: step.evaluated, prepared: step.evaluated === step.values ? step.prepared : nil,
@@ -85,13 +88,13 @@ package struct TrainingJob {
     return TrainingJob(
       communicator: communicator, config: config, place: place, data: data, network: network, order: order,
       loss: loss, step: step, evaluator: evaluator, directory: directory, trace: trace,
-      notices: [notice].compactMap(\.self))
+      notices: notices)
   }
 
   /// What follows from configuration and data index alone.
   private static func model(
     _ config: RunConfig, data: Dataset
-  ) throws -> (EpochOrder, Network, LossSettings, initial: FloatBuffer) {
+  ) throws -> (EpochOrder, Network, LossSettings, initial: (values: FloatBuffer, notices: [String])) {
     let training = data.indices(of: .train)
     guard !training.isEmpty else { throw RunError("\(config.data.path): no image to train on") }
     let order = EpochOrder(

@@ -204,6 +204,33 @@ struct PlanTests {
     }
   }
 
+  /// max(relu(x)) = relu(max(x)), gradients included; where another layer reads the ReLU, it stays.
+  @Test func poolsGoBeforeTheReLUsTheyRead() throws {
+    var builder = NetworkBuilder(input: FeatureShape(channels: 2, height: 11, width: 11))
+    try builder.add("conv1", Conv2d(outputChannels: 5, kernel: 3))
+    try builder.add("relu1", ReLU())
+    try builder.add("pool1", MaxPool2d(kernel: 3, stride: 2, padding: 1))
+    try builder.add("conv2", Conv2d(outputChannels: 6, kernel: 3, padding: .explicit(1)))
+    let shared = try builder.add("relu2", ReLU())
+    let pooled = try builder.add("pool2", MaxPool2d(kernel: 2))
+    let other = try builder.add("pool3", AvgPool2d(kernel: 2), from: shared)
+    try builder.add("join", Concat(), from: pooled, other)
+    try builder.add("flatten", Flatten())
+    try builder.add("fc", Linear(outputFeatures: 4))
+    let network = try builder.build()
+    let fused = network.fused()
+    #expect(
+      fused.nodes.map { "\($0.name) \($0.layer.kind)" }.prefix(6)
+        == ["conv1 Conv2d", "pool1 MaxPool2d", "relu1 ReLU", "conv2 Conv2d", "relu2 ReLU", "pool2 MaxPool2d"])
+    let (a, b) = (
+      Run(network, microbatches: [3])(mode: .training), Run(fused, microbatches: [3])(mode: .training)
+    )
+    #expect(distance(a.logits, b.logits) < 1e-6)
+    for (name, gradient) in a.gradients[0] {
+      #expect(distance(gradient, try #require(b.gradients[0][name])) < 2e-5, "\(name)")
+    }
+  }
+
   @Test func aPlanWithRoomForMoreImagesGivesTheSameBits() throws {
     let run = Run(try branchingNetwork().fused(), microbatches: [3])
     #expect(run(mode: .training) == run(mode: .training, room: 8))

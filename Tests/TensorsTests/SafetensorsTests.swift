@@ -141,6 +141,15 @@ struct Malformed: Sendable, CustomTestStringConvertible {
 
   static let cases: [Malformed] = [
     Malformed("text", "", data: 0, length: 0, complaint: "not a safetensors file (8 bytes)"),
+    Malformed(
+      "an array twice", "{\(array("a", "U8", "[4]", 0, 4)),\(array("a", "U8", "[4]", 4, 8))}",
+      complaint: "its header names \"a\" twice"),
+    Malformed(
+      "a field twice", "{\"a\":{\"dtype\":\"F32\",\"shape\":[2],\"dtype\":\"U8\",\"data_offsets\":[0,8]}}",
+      complaint: "its header names \"dtype\" twice"),
+    Malformed(
+      "a header of 101 MB", String(repeating: " ", count: 101_000_000), complaint: "header of 101000000 bytes"
+    ),
     Malformed("no header", "", length: 0, complaint: "not a JSON object"),
     Malformed(
       "huge header", "{}", length: 1 << 40, complaint: "header of 1099511627776 bytes in a file of 18"),

@@ -96,7 +96,7 @@ import Training
       let weight = try file.tensor("conv.weight")
       #expect(weight.shape == [7, 11])
       #expect(weight.values == Array(saved.values[Self.layout.parameters[0].range]))
-      #expect(CheckpointArrays.classes(in: file) == ["a \"b\"", "c"])
+      #expect(CheckpointArrays.classes(in: file.metadata) == ["a \"b\"", "c"])
       let optimizer = try Safetensors.Reader(path: path + "/optimizer.safetensors")
       #expect(try optimizer.tensor("exp_avg_sq.norm.bias").shape == [15])
     }

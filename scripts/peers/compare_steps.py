@@ -16,7 +16,7 @@ and class weights:
 Prints a table and ends with status 1 when a bound is missed.
 
 --convolution names our algorithm (engine.convolution), `direct` unless told otherwise: sums in the order of
-the definition, as PyTorch's. Winograd's transforms (`auto`) round ten times as much (at most 3e-5 of the
+the definition, as PyTorch's. Winograd's transforms (`auto`) round several times as much (at most 1e-5 of the
 largest output, which the kernels' tests hold them to), so more values cross the kink of a ReLU or change
 places in a pool, and single gradients differ by 1e-3 to 1e-2; what training makes of that is shown by
 accuracy over seeds, not here.

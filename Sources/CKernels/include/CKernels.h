@@ -1,6 +1,7 @@
 #pragma once
 // All kernels. The umbrella of the module: a header that isn't listed here isn't seen by Swift.
 #include "CKernels.h"
+#include "activations.h"
 #include "affinity.h"
 #include "batch_norm.h"
 #include "bias.h"
@@ -13,12 +14,14 @@
 #include "isa.h"
 #include "lanes.h"
 #include "layerwise.h"
+#include "norms.h"
 #include "optimizers.h"
 #include "peak.h"
 #include "philox.h"
 #include "pooling.h"
 #include "reduction.h"
 #include "rounding.h"
+#include "scaling.h"
 #include "shared_memory.h"
 #include "softmax.h"
 #include "transpose.h"

@@ -179,6 +179,8 @@ extension ConvolutionChoice: ConfigChoice {}
 extension Precision: ConfigChoice {}
 extension BatchStatistics: ConfigChoice {}
 extension ActivationCheckpointing: ConfigChoice {}
+extension WeightsMatch: ConfigChoice {}
+extension InputAdaptation: ConfigChoice {}
 
 package struct LogConfig: Codable, Sendable, Equatable {
   /// Steps between lines of the log.

@@ -13,7 +13,16 @@ package struct ModelConfig: Codable, Sendable, Equatable {
   /// In the order of the network's outputs; empty for those of the data, sorted.
   package var classes: [String] = []
   package var initialisation = Initialisation.asDesigned
-  /// A safetensors file to start from; empty for random weights.
+  /// A file of weights to start from; empty for random ones.
   package var weights = ""
+  package var weightsMatch = WeightsMatch.exact
+  package var inputAdaptation = InputAdaptation.sum
   package var dropout = 0.5
+
+  enum CodingKeys: String, CodingKey {
+    case name, layers, classes, initialisation, weights
+    case weightsMatch = "weights_match"
+    case inputAdaptation = "input_adaptation"
+    case dropout
+  }
 }
