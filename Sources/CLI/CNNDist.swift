@@ -18,6 +18,7 @@ public struct CNNDist: ParsableCommand {
     subcommands: [
       TrainCommand.self, ProbeCommand.self, EvaluateCommand.self, PredictCommand.self, InspectCommand.self,
       DataCommand.self, ExportCommand.self, VerifyCommand.self, BenchCommand.self, ScaleCommand.self,
+      DoctorCommand.self,
     ])
 
   /// As the argument parser makes it, before it reads the command line.
