@@ -67,7 +67,7 @@ package struct StepBenchmark: Sendable {
       return """
         \(benchmark.model) \(benchmark.input), batch \(benchmark.batch) in microbatches of \(benchmark.microbatch), \
         \(ranks) rank(s) × \(lanes) lane(s), \(benchmark.kernels), convolution \(benchmark.convolution), \
-        \(benchmark.precision), \(blasKernel)
+        \(benchmark.precision), \(blasKernel), frozen: \(benchmark.transfer.freeze)
         median of \(stepSeconds.count) steps: \(milliseconds) ms, \((imagesPerSecond * 10).rounded() / 10) images/s \
         (over all steps \((meanImagesPerSecond * 10).rounded() / 10))
         """ + (operatorTable.map { "\nmilliseconds of a step in the first lane\n\n\($0)" } ?? "")

@@ -61,6 +61,16 @@ package enum FrozenLayers: Codable, Sendable, Equatable {
   }
 }
 
+extension FrozenLayers: CustomStringConvertible {
+  package var description: String {
+    switch self {
+    case .layers(let names): names.isEmpty ? "nothing" : names.joined(separator: ", ")
+    case .blocks(let count): "\(count) blocks"
+    case .allButHead: Self.allButHeadWord
+    }
+  }
+}
+
 /// What is trained too from an epoch on.
 package struct Unfreezing: Codable, Sendable, Equatable {
   /// Finished epochs before.
