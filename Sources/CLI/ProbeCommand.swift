@@ -16,7 +16,7 @@ struct ProbeCommand: ParsableCommand {
 
       Examples:
         cnn-dist probe --data cells --set model.name=resnet18 --set model.weights=resnet18.pth --set training.epochs=100
-        mpirun -np 8 cnn-dist probe --config configs/transfer-resnet18.yaml --data cells --out runs/probe
+        mpirun -np 8 cnn-dist probe --config configs/blood-cells-resnet18.yaml --data cells --out runs/probe
         cnn-dist evaluate --run runs/probe
       """)
 

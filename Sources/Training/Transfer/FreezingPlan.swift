@@ -1,4 +1,5 @@
 import Models
+import Tensors
 
 /// Which layers of a network are frozen in which epoch, as `transfer` of the configuration says it.
 package struct FreezingPlan: Sendable, Equatable {

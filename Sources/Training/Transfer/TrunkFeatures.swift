@@ -1,6 +1,7 @@
 import CellData
 import Collectives
 import Foundation
+import Layers
 import Models
 import Tensors
 
