@@ -76,7 +76,11 @@ package struct ExchangeSchedule: Sendable {
     self.fanIn = fanIn
     let sorted = busy.map { runs[$0] }
     self.runs = sorted
-    root = Self.stage(tree.root, tree, sorted, fanIn: fanIn)
+    let whole = Self.stage(tree.root, tree, sorted, fanIn: fanIn)
+    // A group that has all of it still has others' pieces to send them.
+    root =
+      whole.children.isEmpty && runs.count > 1
+      ? Stage(node: whole.node, groups: whole.groups, children: [whole], height: 1) : whole
     rounds = root.height
   }
 

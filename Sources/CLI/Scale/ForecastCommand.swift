@@ -59,7 +59,8 @@ struct ForecastCommand: ParsableCommand {
       "Compare with a result of `bench step --json`; may be given several times.", valueName: "file"))
   var measured: [String] = []
   @Flag(help: "Have SimGrid replay two steps of each row.") var simgrid = false
-  @Option(help: "A folder for parts.json, forecast.json and forecast.csv; made if missing.") var out: String?
+  @Option(help: "A folder for parts.json, the forecast as JSON and CSV, and its plots; made if missing.")
+  var out: String?
   @Flag(help: "Print one JSON object instead of text.") var json = false
 
   /// Positive numbers, as `0.1,25`.
@@ -100,6 +101,7 @@ struct ForecastCommand: ParsableCommand {
       if let out {
         try DurableFile.replace("\(out)/forecast.json", with: Array(try JSONOutput.text(report).utf8))
         try DurableFile.replace("\(out)/forecast.csv", with: Array(report.csv.utf8))
+        try report.figure.write(to: out, name: "forecast")
       }
       try Program.output(json ? try JSONOutput.text(report) : report.text)
     }

@@ -59,10 +59,11 @@ struct ScaleFolder {
     )
   }
 
-  /// The report for programs and for spreadsheets.
+  /// The report for programs, for spreadsheets and as pictures.
   func write(_ report: ScaleReport) throws {
     try write(report, "scale.json")
     try DurableFile.replace(path("scale.csv"), with: Array(report.csv.utf8))
+    try report.figure.write(to: folder, name: "scale", width: 1340)
   }
 
   private func write(_ value: some Encodable, _ name: String) throws {

@@ -16,7 +16,7 @@ struct ScaleRunCommand: ParsableCommand {
       Efficiency is of images a second over all steps, round by round.
 
       Weak scaling keeps the images of a lane (--images-per-lane), strong scaling those of a step (--batch). --out \
-      gets scale.json, scale.csv and each job's result.
+      gets scale.json, scale.csv, plots (scale.svg, scale.png) and each job's result.
 
       Inside an allocation --mpirun says what starts ranks. --slurm writes a batch script for each point instead; \
       when those jobs are done, --collect makes the report.

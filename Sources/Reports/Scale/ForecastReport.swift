@@ -87,7 +87,7 @@ package struct ForecastReport: Codable, Sendable, Equatable {
     for row in rows {
       guard let advice = row.advice, isLargest(row) else { continue }
       text +=
-        "\n\n\(row.nodes) nodes of \(row.ranksPerNode) × \(row.lanes) at \(Self.gbits(row.network)) Gbit/s: \(advice.text)"
+        "\n\n\(row.nodes) nodes of \(row.ranksPerNode) × \(row.lanes) at \(Self.gbits(row.network.bytesPerSecond)) Gbit/s: \(advice.text)"
     }
     return text
   }
@@ -99,8 +99,8 @@ package struct ForecastReport: Codable, Sendable, Equatable {
     }
   }
 
-  private static func gbits(_ network: NetworkFigures) -> String {
-    String(format: "%.4g", network.bytesPerSecond * 8e-9)
+  static func gbits(_ bytesPerSecond: Double) -> String {
+    String(format: "%.4g", bytesPerSecond * 8e-9)
   }
 
   private var hasReplays: Bool { rows.contains { $0.replay != nil } }
@@ -121,7 +121,7 @@ package struct ForecastReport: Codable, Sendable, Equatable {
     func milliseconds(_ seconds: Double) -> String { String(format: "%.1f", seconds * 1e3) }
     func percent(_ share: Double) -> String { String(format: "%+.1f %%", share * 100) }
     var cells = [
-      "\(row.nodes)", "\(row.ranks) × \(row.lanes)", Self.gbits(row.network), "\(row.images)",
+      "\(row.nodes)", "\(row.ranks) × \(row.lanes)", Self.gbits(row.network.bytesPerSecond), "\(row.images)",
       milliseconds(forecast.stepSeconds), Figures.speed(forecast.imagesPerSecond),
       String(format: "%.1f %%", forecast.efficiency * 100), milliseconds(forecast.computeSeconds),
       milliseconds(forecast.noiseSeconds), milliseconds(forecast.addSeconds + forecast.updateSeconds),
