@@ -176,6 +176,8 @@ mpirun_options() {
     mpi_options+=(--oversubscribe)
     say "$ranks ranks on $cores core$( ((cores == 1)) || echo s): --oversubscribe"
   fi
+  # Only DNS may know this host's name: mpirun asks some twenty times, and each lost answer would cost 5 seconds.
+  getent -s files hosts "$(uname -n)" >/dev/null || export RES_OPTIONS="timeout:1 attempts:2"
   # A laptop has no InfiniBand: no news.
   export OMPI_MCA_btl_base_warn_component_unused=0
   # A container whose filter forbids process_vm_readv: OpenMPI would complain for each pair of ranks.
