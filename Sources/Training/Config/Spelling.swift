@@ -1,5 +1,5 @@
 /// Finds the key that somebody meant.
-enum Spelling {
+package enum Spelling {
   /// The nearest of `keys` (dotted paths) to an unknown one; nil where none is near.
   static func nearest(to key: String, among keys: [String]) -> String? {
     let wanted = normalised(key)
@@ -30,7 +30,7 @@ enum Spelling {
 
   /// Insertions, deletions, replacements and swaps of neighbours that turn `a` into `b` (optimal
   /// string alignment).
-  static func distance(_ a: String, _ b: String) -> Int {
+  package static func distance(_ a: String, _ b: String) -> Int {
     let (a, b) = (Array(a), Array(b))
     var beforeLast: [Int] = []
     var last = Array(0...b.count)
