@@ -1,5 +1,6 @@
 #include "activations.h"
 
+#include "activation_ends.h"
 #include "activation_terms.h"
 #include "blocks.h"
 
@@ -14,6 +15,12 @@ bool cnn_activation_keeps_output(cnn_activation which) {
 
 #define KERNEL_BODY "activations_body.h"
 #include "each_isa.h"
+
+#if defined(__x86_64__)
+void cnn_activate_avx512bf16(float *y, ptrdiff_t count, cnn_activation which) {
+  cnn_activate_avx512(y, count, which);
+}
+#endif
 
 #define ROW(isa, name) {name##_forward_##isa, name##_backward_##isa}
 #define TABLE(isa)                                                                                   \

@@ -45,3 +45,13 @@ BOTH(tanh, CNN_TANH)
 BOTH(gelu, CNN_GELU)
 BOTH(gelu_tanh, CNN_GELU_TANH)
 #undef BOTH
+
+void ISA(cnn_activate)(float *y, ptrdiff_t count, cnn_activation which) {
+  const cnn_blocked run = {.channels = CNN_LANES, .n = 1, .area = count / CNN_LANES, .first = 0, .images = 1};
+  switch (which) {
+    case CNN_RELU6: ISA(relu6_forward)(y, y, &run, 0); break;
+    case CNN_HARDSWISH: ISA(hardswish_forward)(y, y, &run, 0); break;
+    case CNN_SILU: ISA(silu_forward)(y, y, &run, 0); break;
+    default: break;
+  }
+}

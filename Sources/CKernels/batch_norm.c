@@ -2,6 +2,7 @@
 
 #include <stdbool.h>
 
+#include "activation_terms.h"
 #include "blocks.h"
 
 // What a block's values go through: y = (x - mean) * scale + shift, zero in lanes without a channel.
@@ -24,6 +25,14 @@ CNN_INLINE double *pooled_row(const double *pooled, int row, ptrdiff_t channels,
 
 #define LOAD_WIDE(p) ({ f64x16 w_; memcpy(&w_, (p), sizeof w_); w_; })
 #define STORE_WIDE(p, v) ({ f64x16 w_ = (v); memcpy((p), &w_, sizeof w_); })
+
+// The function that follows, where it is another than ReLU.
+CNN_INLINE cnn_activation activation_after(cnn_after_norm after) {
+  return after == CNN_AFTER_NORM_RELU6       ? CNN_RELU6
+         : after == CNN_AFTER_NORM_HARDSWISH ? CNN_HARDSWISH
+         : after == CNN_AFTER_NORM_SILU      ? CNN_SILU
+                                             : CNN_IDENTITY;
+}
 
 #define KERNEL_BODY "batch_norm_body.h"
 #include "each_isa.h"

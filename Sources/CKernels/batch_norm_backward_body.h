@@ -14,6 +14,7 @@ CNN_INLINE void ISA(batch_norm_sums)(f64x16 *sum, f64x16 *dot, float *dresidual,
     const f32x16 d = LOAD(x + (i)) - map.mean;                                                  \
     if (after == CNN_AFTER_NORM_RELU) g = GATE(g, d * map.scale + map.shift);                   \
     if (after == CNN_AFTER_NORM_ADD_RELU) g = GATE(g, LOAD(y + (i)));                           \
+    g = ACTIVATION_GRADIENT(activation_after(after), g, d * map.scale + map.shift, 0);          \
     if (dresidual) STORE(dresidual + (i), g);                                                   \
     sum_lane[lane] += g;                                                                        \
     dot_lane[lane] += g * d;                                                                    \
@@ -41,6 +42,16 @@ static void ISA(batch_norm_sums_after)(f64x16 *sum, f64x16 *dot, float *dresidua
     ISA(batch_norm_sums)(sum, dot, NULL, dy, x, NULL, pixels, map, CNN_AFTER_NORM_NOTHING);
   else if (s->after == CNN_AFTER_NORM_RELU)
     ISA(batch_norm_sums)(sum, dot, NULL, dy, x, NULL, pixels, map, CNN_AFTER_NORM_RELU);
+#define OTHERWISE(what)                                                                        \
+  else if (s->after == what) ISA(batch_norm_sums)(sum, dot, NULL, dy, x, NULL, pixels, map, what);
+  OTHERWISE(CNN_AFTER_NORM_RELU6)
+  OTHERWISE(CNN_AFTER_NORM_HARDSWISH)
+  OTHERWISE(CNN_AFTER_NORM_SILU)
+#undef OTHERWISE
+  else if (s->after == CNN_AFTER_NORM_ADD && dresidual)
+    ISA(batch_norm_sums)(sum, dot, dresidual + start, dy, x, NULL, pixels, map, CNN_AFTER_NORM_ADD);
+  else if (s->after == CNN_AFTER_NORM_ADD)
+    ISA(batch_norm_sums)(sum, dot, NULL, dy, x, NULL, pixels, map, CNN_AFTER_NORM_ADD);
   else if (dresidual)
     ISA(batch_norm_sums)(sum, dot, dresidual + start, dy, x, y + start, pixels, map, CNN_AFTER_NORM_ADD_RELU);
   else ISA(batch_norm_sums)(sum, dot, NULL, dy, x, y + start, pixels, map, CNN_AFTER_NORM_ADD_RELU);
@@ -56,6 +67,7 @@ CNN_INLINE void ISA(batch_norm_gradient)(float *dx, const float *dy, const float
     const f32x16 d = LOAD(x + i) - map.mean;
     if (after == CNN_AFTER_NORM_RELU) g = GATE(g, d * map.scale + map.shift);
     if (after == CNN_AFTER_NORM_ADD_RELU) g = GATE(g, LOAD(y + i));
+    g = ACTIVATION_GRADIENT(activation_after(after), g, d * map.scale + map.shift, 0);
     STORE(dx + i, (g - line.offset - d * line.slope) * map.scale);
   }
 }
@@ -69,5 +81,11 @@ static void ISA(batch_norm_gradient_after)(float *dx, const float *dy, const flo
     ISA(batch_norm_gradient)(dx, dy, x, NULL, count, map, line, CNN_AFTER_NORM_RELU);
   else if (s->after == CNN_AFTER_NORM_ADD_RELU && y)
     ISA(batch_norm_gradient)(dx, dy, x, y + start, count, map, line, CNN_AFTER_NORM_ADD_RELU);
+#define OTHERWISE(what) \
+  else if (s->after == what) ISA(batch_norm_gradient)(dx, dy, x, NULL, count, map, line, what);
+  OTHERWISE(CNN_AFTER_NORM_RELU6)
+  OTHERWISE(CNN_AFTER_NORM_HARDSWISH)
+  OTHERWISE(CNN_AFTER_NORM_SILU)
+#undef OTHERWISE
   else ISA(batch_norm_gradient)(dx, dy, x, NULL, count, map, line, CNN_AFTER_NORM_NOTHING);
 }

@@ -39,9 +39,9 @@ CNN_INLINE void ISA(batch_norm_apply_after)(float *y, const float *x, const floa
   const batch_norm_map map = *to;
   for (ptrdiff_t i = 0; i < count; i += CNN_LANES) {
     f32x16 v = NORM(LOAD(x + i), map);
-    if (after == CNN_AFTER_NORM_ADD_RELU) v += LOAD(residual + i);
-    if (after != CNN_AFTER_NORM_NOTHING) v = RELU(v);
-    STORE(y + i, v);
+    if (after == CNN_AFTER_NORM_ADD_RELU || after == CNN_AFTER_NORM_ADD) v += LOAD(residual + i);
+    if (after == CNN_AFTER_NORM_RELU || after == CNN_AFTER_NORM_ADD_RELU) v = RELU(v);
+    STORE(y + i, ACTIVATE(activation_after(after), v, 0));
   }
 }
 
@@ -59,5 +59,17 @@ static void ISA(batch_norm_apply)(float *y, const float *x, const float *residua
       ISA(batch_norm_apply_after)(y + start, x + start, residual + start, count, map, CNN_AFTER_NORM_ADD_RELU);
       break;
     case CNN_AFTER_NORM_RELU_MAX_POOL: ISA(batch_norm_pool)(y, x, map, s, block); break;
+    case CNN_AFTER_NORM_ADD:
+      ISA(batch_norm_apply_after)(y + start, x + start, residual + start, count, map, CNN_AFTER_NORM_ADD);
+      break;
+    case CNN_AFTER_NORM_RELU6:
+      ISA(batch_norm_apply_after)(y + start, x + start, NULL, count, map, CNN_AFTER_NORM_RELU6);
+      break;
+    case CNN_AFTER_NORM_HARDSWISH:
+      ISA(batch_norm_apply_after)(y + start, x + start, NULL, count, map, CNN_AFTER_NORM_HARDSWISH);
+      break;
+    case CNN_AFTER_NORM_SILU:
+      ISA(batch_norm_apply_after)(y + start, x + start, NULL, count, map, CNN_AFTER_NORM_SILU);
+      break;
   }
 }

@@ -1,5 +1,6 @@
 #pragma once
 // Where things lie, in the words of convolution.h.
+#include "activation_ends.h"
 #include "convolution.h"
 #include "integers.h"
 
@@ -24,7 +25,9 @@ static inline ptrdiff_t conv_panel_width(ptrdiff_t channels, ptrdiff_t first) {
 }
 
 // Whether anything follows the bias.
-static inline bool conv_ends(const cnn_conv_ending *ending) { return ending->residual || ending->relu; }
+static inline bool conv_ends(const cnn_conv_ending *ending) {
+  return ending->residual || ending->relu || ending->activation != CNN_IDENTITY;
+}
 
 // The greater of two values by PyTorch's rule: a later one wins if it is greater or NaN.
 #define CONV_WINNER(best, value) ((((value) > (best)) | ((value) != (value))) ? (value) : (best))

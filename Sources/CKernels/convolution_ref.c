@@ -48,6 +48,9 @@ static void ref_forward(const cnn_conv_shape *s, float *y, const float *x, const
           if (ending->residual) value += ending->residual[at];
           y[at] = (float)(ending->relu && value < 0 ? 0 : value);
         }
+  if (ending->activation == CNN_IDENTITY) return;
+  const cnn_blocked shape = {s->oc, s->n, s->oh * s->ow, s->first, s->images};
+  cnn_activation_kernels_for(CNN_ISA_REF, ending->activation)->forward(y, y, &shape, 0);
 }
 
 // dx[image, c, h, w].

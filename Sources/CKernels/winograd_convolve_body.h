@@ -74,6 +74,10 @@ static void ISA(winograd_forward)(const cnn_conv_shape *s, float *y, const float
   const winograd_plan p = winograd_plan_for(s, CNN_CONV_FORWARD);
   if (p.wide) ISA(winograd_wide)(&p, CNN_CONV_FORWARD, y, x, weight, ending, scratch);
   else ISA(winograd_narrow)(&p, y, x, prepared, ending, scratch);
+  if (ending->activation == CNN_IDENTITY) return;
+  for (ptrdiff_t block = 0; block < conv_blocks(s->oc); block++)
+    ISA(cnn_activate)(y + block * conv_y_block(s) + conv_y_image(s, s->first),
+                      s->images * s->oh * s->ow * CNN_BLOCK, ending->activation);
 }
 
 static void ISA(winograd_backward_data)(const cnn_conv_shape *s, float *dx, const float *dy,

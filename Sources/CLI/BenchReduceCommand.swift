@@ -18,6 +18,7 @@ struct BenchReduceCommand: ParsableCommand {
         mpirun -np 2 cnn-dist bench reduce
         mpirun -np 4 cnn-dist bench reduce --bytes 1048576 --bytes 67108864 --json
         mpirun -np 3 cnn-dist bench reduce --messages --microbatches 8
+        mpirun -np 4 cnn-dist bench reduce --messages --fan-in 2
       """)
 
   @Option(help: "A size of the buffer in bytes; may be given several times. Default: 4 KiB to 256 MiB.")
@@ -27,12 +28,17 @@ struct BenchReduceCommand: ParsableCommand {
   var messages = false
   @Option(help: "Microbatches that ranks share out, the leaves of the tree; 0 for one a rank.")
   var microbatches = 0
+  @Option(help: "Nodes of the tree that are added up at a time, a power of two; 0 for all at once.")
+  var fanIn = 0
   @Option(help: "How long to measure each size, in seconds.") var seconds = 0.5
   @Flag(help: "Print one JSON object instead of text.") var json = false
 
   func validate() throws {
     guard bytes.allSatisfy({ $0 > 0 }), bucketBytes >= 0, microbatches >= 0, seconds > 0 else {
       throw ValidationError("sizes and times are positive")
+    }
+    guard fanIn == 0 || (fanIn > 1 && fanIn & (fanIn - 1) == 0) else {
+      throw ValidationError("--fan-in expects 0 or a power of two from 2 on, got \(fanIn)")
     }
   }
 
@@ -46,7 +52,7 @@ struct BenchReduceCommand: ParsableCommand {
       let sizes = bytes.isEmpty ? (0...8).map { 4096 << (2 * $0) } : bytes
       let rows = try ReduceBenchmark(
         bytes: sizes, bucketBytes: bucketBytes, sharesMemory: !messages, kernels: kernels,
-        microbatches: microbatches, seconds: seconds
+        microbatches: microbatches, fanIn: fanIn, seconds: seconds
       ).run(communicator)
       if communicator.rank == 0 { print(json ? Self.json(rows, communicator) : Self.text(rows)) }
       return 0

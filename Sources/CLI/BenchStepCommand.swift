@@ -64,7 +64,7 @@ struct BenchStepCommand: ParsableCommand {
         if communicator.rank == 0 { print(benched.json ? comparison.json : comparison.text) }
       } else {
         let report = try benchmark.run(communicator, seconds: benched.seconds)
-        if communicator.rank == 0 { print(benched.json ? report.json : report.text) }
+        if communicator.rank == 0 { print(benched.json ? try JSONOutput.text(report.record) : report.text) }
       }
       return 0
     }

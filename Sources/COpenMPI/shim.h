@@ -3,6 +3,7 @@
 // types differ between MPI libraries (pointers here, integers there): each is an accessor or sits in
 // a struct here, so that Swift sees the same names whatever the library. MPI-3.1 only.
 #include <mpi.h>
+#include <stdlib.h>
 
 typedef struct { MPI_Comm handle; } cnn_mpi_comm;
 typedef struct { MPI_Datatype handle; } cnn_mpi_type;
@@ -72,6 +73,29 @@ static inline int cnn_mpi_start_send(const void *data, int count, cnn_mpi_type t
 static inline int cnn_mpi_start_receive(void *data, int count, cnn_mpi_type type, int rank, int tag,
                                         cnn_mpi_comm comm, cnn_mpi_request *request) {
   return MPI_Irecv(data, count, type.handle, rank, tag, comm.handle, &request->handle);
+}
+// Floats that lie in many places, as one message: type is for counts[i] of them at starts[i].
+static inline int cnn_mpi_pieces(int count, const int *counts, const void *const *starts, cnn_mpi_type *type) {
+  MPI_Aint *places = malloc((size_t)count * sizeof *places);
+  if (places == NULL) return MPI_ERR_NO_MEM;
+  int status = MPI_SUCCESS;
+  for (int i = 0; i < count && status == MPI_SUCCESS; i++) status = MPI_Get_address(starts[i], &places[i]);
+  if (status == MPI_SUCCESS) status = MPI_Type_create_hindexed(count, counts, places, MPI_FLOAT, &type->handle);
+  free(places);
+  return status == MPI_SUCCESS ? MPI_Type_commit(&type->handle) : status;
+}
+// After the end of MPI there is nothing to free.
+static inline void cnn_mpi_pieces_free(cnn_mpi_type *type) {
+  int ended = 0;
+  if (MPI_Finalized(&ended) == MPI_SUCCESS && !ended) MPI_Type_free(&type->handle);
+}
+static inline int cnn_mpi_start_send_pieces(cnn_mpi_type type, int rank, int tag, cnn_mpi_comm comm,
+                                            cnn_mpi_request *request) {
+  return MPI_Isend(MPI_BOTTOM, 1, type.handle, rank, tag, comm.handle, &request->handle);
+}
+static inline int cnn_mpi_start_receive_pieces(cnn_mpi_type type, int rank, int tag, cnn_mpi_comm comm,
+                                               cnn_mpi_request *request) {
+  return MPI_Irecv(MPI_BOTTOM, 1, type.handle, rank, tag, comm.handle, &request->handle);
 }
 static inline int cnn_mpi_wait_all(int count, cnn_mpi_request *requests) {
   return MPI_Waitall(count, (MPI_Request *)requests, MPI_STATUSES_IGNORE);

@@ -2,12 +2,29 @@ import CKernels
 import COpenMPI
 import Tensors
 
+/// The messages between the groups of a reducer. Main thread only.
+protocol ExchangeMessages: AnyObject {
+  /// Since the beginning: bytes that this rank gave MPI to send.
+  var bytesSent: Int { get }
+  /// Room for what arrives.
+  var memoryBytes: Int { get }
+  /// Makes room for a plan's arrivals.
+  func prepare(for plan: ExchangePlan) throws
+  /// Where the arrivals of a position lie.
+  func arrivals(at position: Int) -> UnsafeMutablePointer<Float>
+  /// Posts what can be posted and notes what has come. Whether anything changed.
+  func progress(_ known: BucketMessages.Progress) throws -> Bool
+  func isIdle(after turn: Int) -> Bool
+  func hasPostedSums(of turn: Int) -> Bool
+  func hasPostedValues(_ wanted: Range<Int>, of turn: Int) -> Bool
+}
+
 /// The messages of a reducer whose ranks form more than one group: partial sums to the owners of pieces,
 /// new values back. Main thread only; `progress` is called between the operators of lane 0 and moves
 /// everything on, nobody waits inside MPI.
 ///
 /// A turn is a step of the reducer, counted from 1; position p stands for bucket p % count in turn p / count.
-final class BucketMessages {
+final class BucketMessages: ExchangeMessages {
   private let communicator: Communicator
   private let buckets: Buckets
   private let memory: NodeMemory

@@ -76,9 +76,11 @@ package struct Buckets: Hashable, Sendable {
 
 extension Buckets {
   /// The size that is used where nobody sets one: a sixteenth of the buffer, so that little is left to send
-  /// when backward ends, but pieces stay worth a message and a bucket stays in a core's cache.
+  /// when backward ends, but pieces stay worth a message and a bucket stays in a core's cache. Each rank has a
+  /// chunk at least: where only some of many ranks own a bucket, their links take what all others send.
   package static func automaticBytes(extent: Int, ranks: Int) -> Int {
     let share = extent * MemoryLayout<Float>.stride / 16
-    return min(max(share, 64 << 10), max(1 << 20, ranks * (256 << 10)))
+    let chunk = FlatLayout.chunk * MemoryLayout<Float>.stride
+    return min(max(share, 64 << 10, ranks * chunk), max(1 << 20, ranks * (256 << 10)))
   }
 }

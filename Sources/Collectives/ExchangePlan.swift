@@ -43,6 +43,8 @@ package final class ExchangePlan {
   private let localSteps: [Step]
   private let rootSteps: [Step]
   private let root: Int
+  /// Where sums are added up by stages, in place of `rootSteps`.
+  private let stagedPlan: StagedPlan?
   private let kernels: UnsafePointer<cnn_reduction_kernels>
   /// Takes the root where it would be left in the memory for arrivals.
   private let idleSums: FloatBuffer?
@@ -54,7 +56,7 @@ package final class ExchangePlan {
   ///   - idleSums: a whole flat buffer, for a group without microbatches; nil elsewhere.
   init(
     _ division: WorkDivision, sums: [[PartialSum]], memory: NodeMemory, buckets: Buckets, rank: Int,
-    packs: Bool, idleSums: FloatBuffer?, kernels: UnsafePointer<cnn_reduction_kernels>
+    packs: Bool, fanIn: Int = 0, idleSums: FloatBuffer?, kernels: UnsafePointer<cnn_reduction_kernels>
   ) {
     let (groups, tree) = (memory.groups, division.tree)
     let own = groups.group(of: rank)
@@ -88,6 +90,12 @@ package final class ExchangePlan {
       whole.results.map(\.node) == [tree.root], "the runs \(division.rankRuns) don't add up to \(tree)")
     precondition(
       whole.results[0].operand < partials.count || idleSums != nil, "sums that only arrive need a place")
+    stagedPlan =
+      fanIn == 0 || groups.count == 1
+      ? nil
+      : StagedPlan(
+        ExchangeSchedule(division, groups: groups, fanIn: fanIn), groups: groups, rank: rank,
+        results: local.results.map { ($0.node, partials[$0.operand].start) })
 
     self.division = division
     self.kernels = kernels
@@ -100,6 +108,10 @@ package final class ExchangePlan {
     ownSums = partials.filter(\.mine).map(\.start)
     arrivalSources = sources
     partialCount = groupNodes.reduce(0) { $0 + $1.count }
+    if let stagedPlan {
+      bytesSent = stagedPlan.bytesSent(buckets)
+      return
+    }
     var bytes = 0
     for bucket in 0..<buckets.count {
       for owner in groups.owners(dealingWith: rank) {
@@ -157,6 +169,8 @@ package final class ExchangePlan {
 
   /// Adds `results` and what arrived, one arrival after another at `arrivals`, to the root: `sums`.
   func addRoot(_ piece: Range<Int>, arrivals: UnsafeMutablePointer<Float>, rounding: NodeRounding?) {
+    // By stages all is added up as it arrives.
+    guard stagedPlan == nil else { return }
     func address(_ operand: Int, _ place: Int) -> UnsafeMutablePointer<Float> {
       operand < locals.count
         ? locals[operand] + place
@@ -184,9 +198,25 @@ package final class ExchangePlan {
     }
   }
 
+  /// Of a reducer that adds up by stages.
+  var staged: StagedPlan {
+    guard let stagedPlan else { preconditionFailure("a plan without stages expects other messages") }
+    return stagedPlan
+  }
+
+  /// Keeps a piece of the root's sum that has only arrived.
+  func keepArrivedRoot(_ piece: Range<Int>, _ sums: UnsafePointer<Float>) {
+    guard let idleSums else { preconditionFailure("sums that only arrive need a place") }
+    (idleSums.pointer + piece.lowerBound).update(from: sums, count: piece.count)
+  }
+
   /// The flat buffer in whose pieces of this rank the sums are left.
   var sums: UnsafeMutablePointer<Float> {
-    if root < locals.count { return locals[root] }
+    if let stagedPlan {
+      if case .flat(let sums) = stagedPlan.root { return sums }
+    } else if root < locals.count {
+      return locals[root]
+    }
     guard let idleSums else { preconditionFailure("sums that only arrive need a place") }
     return idleSums.pointer
   }

@@ -37,13 +37,17 @@ package final class GradientReducer: @unchecked Sendable {
     package var sharesMemory = true
     /// Whether turns round the nodes of gradients to bf16, as which they then travel.
     package var rounds = false
+    /// How many nodes of the tree a group adds up at a time, a power of two; 0 for all at once, by the owners alone
+    /// (`ExchangeSchedule`). Only where nothing is rounded.
+    package var fanIn = 0
 
     package init(
       mode: ReductionMode = .tree, updatesTogether: Bool = false, sharesMemory: Bool = true,
-      rounds: Bool = false
+      rounds: Bool = false, fanIn: Int = 0
     ) {
+      precondition(fanIn == 0 || !rounds, "sums that are added up by stages expect to keep all their bits")
       (self.mode, self.updatesTogether) = (mode, updatesTogether)
-      (self.sharesMemory, self.rounds) = (sharesMemory, rounds)
+      (self.sharesMemory, self.rounds, self.fanIn) = (sharesMemory, rounds, fanIn)
     }
   }
 
@@ -74,7 +78,7 @@ package final class GradientReducer: @unchecked Sendable {
   package let values: FloatBuffer
   let communicator: Communicator
   let memory: NodeMemory
-  let messages: BucketMessages?
+  let messages: (any ExchangeMessages)?
   let kernels: UnsafePointer<cnn_reduction_kernels>
   let lanes: Int
   let place: Int
@@ -129,12 +133,15 @@ package final class GradientReducer: @unchecked Sendable {
     dealsWith = memory.groups.owners(dealingWith: communicator.rank)
     partials = memory.partials[place]
     values = memory.values
-    messages =
-      memory.groups.count == 1
-      ? nil
-      : BucketMessages(
+    if memory.groups.count == 1 {
+      messages = nil
+    } else if options.fanIn > 0, options.mode == .tree {
+      messages = StagedMessages(communicator, buckets: buckets, memory: memory, kernels: self.kernels)
+    } else {
+      messages = BucketMessages(
         communicator, buckets: buckets, memory: memory, sendsSums: options.mode == .tree,
         rounding: options.rounds ? cnn_rounding_kernels_for(kernels.kernelTable).pointee : nil)
+    }
     func counters() -> Counters {
       Counters(initialising: .allocate(byteCount: 8 * buckets.count, alignment: 64), count: buckets.count)
     }
@@ -196,8 +203,9 @@ package final class GradientReducer: @unchecked Sendable {
     if isIdle, idleSums == nil { idleSums = FloatBuffer(count: buckets.extent) }
     let plan = ExchangePlan(
       division, sums: decoded, memory: memory, buckets: buckets, rank: communicator.rank,
-      packs: options.rounds, idleSums: isIdle ? idleSums : nil, kernels: kernels)
-    messages?.prepare(for: plan)
+      packs: options.rounds, fanIn: options.mode == .tree ? options.fanIn : 0,
+      idleSums: isIdle ? idleSums : nil, kernels: kernels)
+    try messages?.prepare(for: plan)
     return plan
   }
 

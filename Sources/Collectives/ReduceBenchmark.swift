@@ -14,18 +14,21 @@ package struct ReduceBenchmark: Sendable {
   package let kernels: InstructionSet
   /// The leaves of the tree; 0 for one a rank.
   package let microbatches: Int
+  /// Of the exchange (`GradientReducer.Options`).
+  package let fanIn: Int
   /// For each size.
   package let seconds: Double
 
   package init(
     bytes: [Int], bucketBytes: Int, sharesMemory: Bool, kernels: InstructionSet, microbatches: Int = 0,
-    seconds: Double
+    fanIn: Int = 0, seconds: Double
   ) {
     self.bytes = bytes
     self.bucketBytes = bucketBytes
     self.sharesMemory = sharesMemory
     self.kernels = kernels
     self.microbatches = microbatches
+    self.fanIn = fanIn
     self.seconds = seconds
   }
 
@@ -68,7 +71,7 @@ package struct ReduceBenchmark: Sendable {
       extent: extent, tail: extent, floats: size / MemoryLayout<Float>.stride, ranks: communicator.size)
     let reducer = try GradientReducer(
       communicator, buckets: buckets, partialCount: division.rankNodes[communicator.rank].count, lanes: 1,
-      kernels: kernels, options: GradientReducer.Options(sharesMemory: sharesMemory))
+      kernels: kernels, options: GradientReducer.Options(sharesMemory: sharesMemory, fanIn: fanIn))
     let plan = try reducer.plan(
       for: division,
       sums: division.rankNodes[communicator.rank].enumerated().map { PartialSum(node: $1, buffer: $0) })

@@ -19,6 +19,16 @@ struct RequestList {
     }
   }
 
+  /// Posts one message.
+  mutating func post(
+    _ communicator: Communicator, _ call: StaticString,
+    _ start: (UnsafeMutablePointer<cnn_mpi_request>) -> Int32
+  ) throws {
+    var request = cnn_mpi_request()
+    try communicator.check(start(&request), call)
+    requests.append(request)
+  }
+
   /// Whether all are done; then the list is empty. Moves messages on.
   mutating func isDone(_ communicator: Communicator) throws -> Bool {
     guard !requests.isEmpty else { return true }

@@ -31,13 +31,13 @@ package struct BatchNorm2d: Layer {
   }
 
   package var kind: String { "BatchNorm2d" }
-  package var inputCount: Int? { following == .addThenReLU ? 2 : 1 }
+  package var inputCount: Int? { following.adds ? 2 : 1 }
 
   package func outputShape(of inputs: [FeatureShape]) throws(LayerError) -> FeatureShape {
     let x = inputs[0]
     switch following {
-    case .nothing, .relu: return x
-    case .addThenReLU:
+    case .nothing, .relu, .relu6, .hardswish, .silu: return x
+    case .add, .addThenReLU:
       guard inputs.count == 2 && inputs[1] == x else {
         throw LayerError(
           "BatchNorm2d with a residual expects 2 inputs of equal shape, got "
@@ -246,6 +246,10 @@ package struct BatchNorm2d: Layer {
       switch following {
       case .nothing: CNN_AFTER_NORM_NOTHING
       case .relu: CNN_AFTER_NORM_RELU
+      case .relu6: CNN_AFTER_NORM_RELU6
+      case .hardswish: CNN_AFTER_NORM_HARDSWISH
+      case .silu: CNN_AFTER_NORM_SILU
+      case .add: CNN_AFTER_NORM_ADD
       case .addThenReLU: CNN_AFTER_NORM_ADD_RELU
       case .reluThenMaxPool: CNN_AFTER_NORM_RELU_MAX_POOL
       }

@@ -47,7 +47,7 @@ package struct Conv2d: ConvolvingLayer, Equatable {
   }
 
   package var kind: String { "Conv2d" }
-  package var inputCount: Int? { following == .addThenReLU ? 2 : 1 }
+  package var inputCount: Int? { following.adds ? 2 : 1 }
   package func readsImages(_ shape: FeatureShape) -> Bool { readsImages }
 
   /// Whether it can read the network's images as they lie. With more channels blocks pay.
@@ -59,7 +59,7 @@ package struct Conv2d: ConvolvingLayer, Equatable {
   package func outputShape(of inputs: [FeatureShape]) throws(LayerError) -> FeatureShape {
     try checkHyperParameters(inputs[0])
     let y = try extent(of: inputs[0])
-    if following == .addThenReLU, inputs.count != 2 || inputs[1] != y {
+    if following.adds, inputs.count != 2 || inputs[1] != y {
       throw LayerError(
         "Conv2d with a residual expects a second input \(y), got "
           + inputs.dropFirst().map(\.description).joined(separator: " and "))

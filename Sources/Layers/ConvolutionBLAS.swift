@@ -15,6 +15,7 @@ struct ConvolutionBLAS {
   private let shape: ConvolutionShape
   private let kernels: cnn_im2row_kernels
   private let elementwise: cnn_elementwise_kernels
+  private let isa: cnn_isa
   private let blocks: PositionBlocks
 
   /// `shape.first` and `shape.images` are those of a microbatch.
@@ -22,6 +23,7 @@ struct ConvolutionBLAS {
     self.shape = shape
     kernels = cnn_im2row_kernels_for(isa.kernelTable).pointee
     elementwise = cnn_elementwise_kernels_for(isa.kernelTable).pointee
+    self.isa = isa.kernelTable
     blocks = PositionBlocks(shape)
   }
 
@@ -65,6 +67,10 @@ struct ConvolutionBLAS {
         elementwise.relu(y + place, y + place, shape.images * image)
       }
     }
+    guard ending.activation != CNN_IDENTITY else { return }
+    var outputs = cnn_blocked(
+      channels: shape.oc, n: shape.n, area: shape.oh * shape.ow, first: shape.first, images: shape.images)
+    cnn_activation_kernels_for(isa, ending.activation).pointee.forward(y, y, &outputs, 0)
   }
 
   /// dW = rowsᵀ · dy, the blocks added in their order. Overwrites dWeight.

@@ -58,8 +58,8 @@ extension ConvolvingLayer {
         y: pass.output, x: pass.inputs[0], weight: pass.parameters[0],
         ending: cnn_conv_ending(
           bias: hasBias ? pass.parameters[1] : nil,
-          residual: following == .addThenReLU ? pass.inputs[1] : nil, relu: following != .nothing,
-          pool: following == .reluThenMaxPool),
+          residual: following.adds ? pass.inputs[1] : nil, relu: following.endsInReLU,
+          pool: following == .reluThenMaxPool, activation: following.function),
         wave: pass.wave, prepared: pass.prepared, scratch: pass.scratch)
   }
 

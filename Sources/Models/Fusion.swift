@@ -27,7 +27,7 @@ extension Network {
   /// The same network with what follows batch norms, sums and convolutions drawn into them, where nothing else reads
   /// what lies between. Names, parameters and their order stay; passes over memory are saved.
   func withActivationsFused(for mode: Mode = .training) -> Network {
-    drawingReLU(mode).drawingSums(mode).drawingPools()
+    drawingFunctions(mode).drawingSums(mode).drawingPools()
   }
 
   /// A layer that does what follows in its own pass; nil where it can't.
@@ -43,11 +43,12 @@ extension Network {
     }
   }
 
-  /// Batch norm, convolution or sum, and the ReLU behind it.
-  private func drawingReLU(_ mode: Mode) -> Network {
+  /// Batch norm or convolution and the function behind it, or a sum and the ReLU.
+  private func drawingFunctions(_ mode: Mode) -> Network {
     drawing { layer, next, _ in
-      guard next is ReLU else { return nil }
-      guard var sum = layer as? Add, sum.activation == nil else { return drawn(layer, .relu, mode) }
+      guard let following = Following(next) else { return nil }
+      guard var sum = layer as? Add, sum.activation == nil else { return drawn(layer, following, mode) }
+      guard following == .relu else { return nil }
       sum.activation = .relu
       return sum
     }
@@ -90,17 +91,17 @@ extension Network {
     return replacing(layers, removed: removed)
   }
 
-  /// Batch norm or convolution, the sum with another branch, and ReLU. Of two that are added the later one
+  /// Batch norm or convolution, the sum with another branch, and ReLU where there is one. Of two that are added the later one
   /// takes the other's output as its second input: a sum of two has the same bits either way.
   private func drawingSums(_ mode: Mode) -> Network {
     let consumers = consumers
     var layers = nodes.map(\.layer)
     var (removed, extra): ([Int: Source], [Int: Source]) = ([:], [:])
     for (index, node) in nodes.enumerated() {
-      guard let add = node.layer as? Add, add.activation == .relu, node.inputs.count == 2,
+      guard let add = node.layer as? Add, node.inputs.count == 2,
         case .node(let later)? = node.inputs.max(by: { $0.order < $1.order }),
         let residual = node.inputs.first(where: { $0 != .node(later) }), consumers[later] == [index],
-        let drawn = drawn(layers[later], .addThenReLU, mode)
+        let drawn = drawn(layers[later], add.activation == .relu ? .addThenReLU : .add, mode)
       else { continue }
       layers[later] = drawn
       removed[index] = .node(later)

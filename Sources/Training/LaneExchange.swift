@@ -12,13 +12,19 @@ struct BucketSchedule: Sendable {
   let finalAfter: [Int]
 
   init(_ network: Network, buckets: Buckets) {
-    places = network.nodes.map(\.parameterRange.lowerBound)
-    needed = network.nodes.map { buckets.buckets(of: $0.parameterRange) }
+    self.init(
+      network.nodes.map(\.parameterRange), parameterExtent: network.layout.parameterExtent, buckets: buckets)
+  }
+
+  /// The same from where each node's parameters lie in the flat buffer.
+  init(_ parameterRanges: [Range<Int>], parameterExtent: Int, buckets: Buckets) {
+    places = parameterRanges.map(\.lowerBound)
+    needed = parameterRanges.map { buckets.buckets(of: $0) }
     // Nodes lie in forward order in the buffer: behind a node is what backward has finished before.
-    var first = network.layout.parameterExtent
+    var first = parameterExtent
     var final: [Int] = []
-    for node in network.nodes.reversed() {
-      if !node.parameterRange.isEmpty { first = min(first, node.parameterRange.lowerBound) }
+    for range in parameterRanges.reversed() {
+      if !range.isEmpty { first = min(first, range.lowerBound) }
       final.append(buckets.final(from: first))
     }
     finalAfter = final.reversed()

@@ -71,14 +71,17 @@ package struct StepBenchmark: Sendable {
         """ + (operatorTable.map { "\nmilliseconds of a step in the first lane\n\n\($0)" } ?? "")
     }
 
-    package var json: String {
-      """
-      {"model": "\(benchmark.model)", "batch": \(benchmark.batch), "microbatch": \(benchmark.microbatch), \
-      "ranks": \(ranks), "lanes": \(lanes), "isa": "\(benchmark.kernels)", \
-      "convolution": "\(benchmark.convolution)", "precision": "\(benchmark.precision)", "blas": "\(blasKernel)", \
-      "steps": \(stepSeconds.count), "step_seconds": \(medianSeconds), "images_per_second": \(imagesPerSecond), \
-      "mean_images_per_second": \(meanImagesPerSecond), "all_step_seconds": \(stepSeconds)}
-      """
+    /// How the steps' time divides, and what travels in one.
+    package let cost: StepCost
+
+    package var record: StepRecord {
+      StepRecord(
+        model: benchmark.model, size: benchmark.input.height, channels: benchmark.input.channels,
+        classes: benchmark.classes, batch: benchmark.batch, microbatch: benchmark.microbatch, ranks: ranks,
+        lanes: lanes, isa: "\(benchmark.kernels)", convolution: "\(benchmark.convolution)",
+        precision: "\(benchmark.precision)", blas: blasKernel, steps: stepSeconds.count,
+        stepSeconds: medianSeconds, imagesPerSecond: imagesPerSecond,
+        meanImagesPerSecond: meanImagesPerSecond, allStepSeconds: stepSeconds, cost: cost)
     }
   }
 
@@ -142,6 +145,7 @@ package struct StepBenchmark: Sendable {
       var times: [Double] = []
       var total = 0.0
       var number = 0
+      var before = step.timeline.totals
       while true {
         let start = monotonicSeconds()
         _ = try step.run(place.batch(number: number), learningRate: optimizer.learningRate)
@@ -149,6 +153,7 @@ package struct StepBenchmark: Sendable {
         number += 1
         guard number > 3 else {
           step.operatorTimes?.clear()
+          before = step.timeline.totals
           continue
         }
         times.append(elapsed)
@@ -158,6 +163,7 @@ package struct StepBenchmark: Sendable {
           break
         }
       }
+      let phases = try communicator.exchange(step.timeline.totals - before)
       // Messages of the last step may still be on their way, from memory that is about to go.
       try step.settle()
       return Report(
@@ -166,7 +172,12 @@ package struct StepBenchmark: Sendable {
         operatorTable: step.operatorTimes?
           .table(
             of: place.network, steps: times.count,
-            images: step.images(ofLane: 0, in: place.local, of: place.sizes.count), kernels: kernels))
+            images: step.images(ofLane: 0, in: place.local, of: place.sizes.count), kernels: kernels),
+        cost: StepCost(
+          division: TimeDivision(phases, seconds: total), nodes: communicator.nodeCount,
+          groups: step.reducer.groupCount,
+          gradientBytes: step.reducer.buckets.extent * MemoryLayout<Float>.stride,
+          bytesSent: try communicator.exchange(step.traffic.bytesSent).reduce(0, +) / communicator.size))
     }
   }
 }

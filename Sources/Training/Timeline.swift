@@ -150,6 +150,11 @@ package struct PhaseTotals: Codable, Sendable {
 
   package init() {}
 
+  /// Seconds in one of `phases`.
+  func seconds(in phase: Phase) -> Double {
+    zip(Self.phases, seconds).reduce(0) { $1.0 == phase ? $0 + $1.1 : $0 }
+  }
+
   static func - (a: Self, b: Self) -> Self {
     var difference = PhaseTotals()
     difference.seconds = zip(a.seconds, b.seconds).map { $0 - $1 }
@@ -172,8 +177,23 @@ package struct TimeDivision: Codable, Sendable, Equatable {
     let shares = PhaseTotals.phases.indices.map { phase in
       ranks.reduce(0) { $0 + $1.seconds[phase] } / Double(ranks.count) / max(seconds, .leastNormalMagnitude)
     }
+    self.init(shares)
+  }
+
+  /// In the order of `PhaseTotals.phases`.
+  private init(_ shares: [Double]) {
     (wait, compute, reduce) = (shares[0], shares[1], shares[2])
     (update, gather, check) = (shares[3], shares[4], shares[5])
+  }
+
+  private var shares: [Double] { [wait, compute, reduce, update, gather, check] }
+
+  /// Of several measurements of the same steps; all zero for none.
+  package static func mean(_ divisions: [TimeDivision]) -> TimeDivision {
+    TimeDivision(
+      PhaseTotals.phases.indices.map { phase in
+        divisions.reduce(0) { $0 + $1.shares[phase] } / Double(max(1, divisions.count))
+      })
   }
 }
 

@@ -103,7 +103,8 @@ package final class TrainingStep: @unchecked Sendable {
       kernels: settings.kernels,
       options: GradientReducer.Options(
         mode: mode, updatesTogether: WeightUpdate.needsNorms(settings.optimizer),
-        sharesMemory: settings.reduce.sharedMemory, rounds: settings.reduce.precision == .bf16))
+        sharesMemory: settings.reduce.sharedMemory, rounds: settings.reduce.precision == .bf16,
+        fanIn: settings.reduce.fanIn))
     self.reducer = reducer
     try reducer.replaceValues(initial.pointer, count: network.layout.extent)
     plans = Dictionary(

@@ -47,6 +47,56 @@ import Testing
     }
   }
 
+  @Test(arguments: InstructionSet.available)
+  func sumsGiveTheBitsOfTheTwoLayers(kernels: InstructionSet) throws {
+    for (number, shape) in Self.shapes.enumerated() {
+      let (x, r) = (Tensor.random(shape, number: number), Tensor.random(shape, number: 20 + number))
+      let dy = Tensor.random(shape, number: 50 + number)
+      let norm = try harness(BatchNorm2d(), [x], parameters(shape[1]), kernels)
+      let sum = try harness(Add(), [norm.run().output, r], [], kernels).run(outputGradient: dy)
+      let dNorm = norm.run(outputGradient: dy)
+      let fused = try harness(BatchNorm2d(following: .add), [x, r], parameters(shape[1]), kernels)
+      for inPlace in [false, true] {
+        fused.inPlace = inPlace
+        let all = fused.run(outputGradient: dy)
+        #expect(all.output == sum.output)
+        #expect(all.inputGradients == [dNorm.inputGradients[0], dy])
+        #expect(all.leaves == dNorm.leaves)
+        let normOnly = fused.run(outputGradient: dy, inputGradientsWanted: [true, false])
+        #expect(normOnly.inputGradients == [dNorm.inputGradients[0], nil] && normOnly.leaves == dNorm.leaves)
+      }
+      let inference = try harness(Add(), [norm.run(mode: .inference).output, r], [], kernels)
+      #expect(fused.run(mode: .inference).output == inference.run(mode: .inference).output)
+    }
+  }
+
+  @Test(arguments: InstructionSet.available)
+  func functionsGiveTheBitsOfTheTwoLayers(kernels: InstructionSet) throws {
+    for layer in [ReLU(), ReLU6(), Hardswish(), SiLU()] as [any Layer] {
+      let following = try #require(Following(layer))
+      for (number, shape) in Self.shapes.enumerated() {
+        let x = Tensor.random(shape, number: number)
+        let dy = Tensor.random(shape, number: 50 + number)
+        // Large enough for the bends at 3 and 6 to count.
+        var parameters = parameters(shape[1])
+        parameters[0].values = parameters[0].values.map { $0 * 6 }
+        let norm = try harness(BatchNorm2d(), [x], parameters, kernels)
+        let function = try harness(layer, [norm.run().output], [], kernels).run(outputGradient: dy)
+        let dNorm = norm.run(outputGradient: function.inputGradients[0])
+        let fused = try harness(BatchNorm2d(following: following), [x], parameters, kernels)
+        for inPlace in [false, true] {
+          fused.inPlace = inPlace
+          let all = fused.run(outputGradient: dy)
+          #expect(all.output == function.output, "\(layer.kind) of \(shape)")
+          #expect(all.inputGradients == dNorm.inputGradients, "\(layer.kind) of \(shape)")
+          #expect(all.leaves == dNorm.leaves, "\(layer.kind) of \(shape)")
+        }
+        let inference = try harness(layer, [norm.run(mode: .inference).output], [], kernels)
+        #expect(fused.run(mode: .inference).output == inference.run(mode: .inference).output)
+      }
+    }
+  }
+
   /// Forward bit by bit. In backward x − μ of the winners comes from y, so dweight and dx differ by rounding.
   @Test(arguments: InstructionSet.available)
   func reluAndMaxPoolGiveWhatTheThreeLayersGive(kernels: InstructionSet) throws {

@@ -61,6 +61,66 @@ struct FoldingTests {
     }
   }
 
+  /// An inverted bottleneck with gates, each function once, in training and in inference.
+  private func bottleneck() throws -> Network {
+    var builder = NetworkBuilder(input: FeatureShape(channels: 3, height: 12, width: 12))
+    try builder.add(
+      "stem", Conv2d(outputChannels: 20, kernel: 3, stride: 2, padding: .explicit(1), bias: false))
+    try builder.add("stem_norm", BatchNorm2d())
+    let shortcut = try builder.add("stem_function", Hardswish())
+    try builder.add("expand", Conv2d(outputChannels: 40, kernel: 1, bias: false))
+    try builder.add("expand_norm", BatchNorm2d())
+    try builder.add("expand_function", ReLU6())
+    try builder.add(
+      "depthwise", Conv2d(outputChannels: 40, kernel: 3, padding: .explicit(1), groups: 40, bias: false))
+    try builder.add("depthwise_norm", BatchNorm2d())
+    let x = try builder.add("depthwise_function", SiLU())
+    try builder.add("squeeze", AdaptiveAvgPool2d(), from: x)
+    try builder.add("reduce", Conv2d(outputChannels: 10, kernel: 1))
+    try builder.add("reduce_function", SiLU())
+    try builder.add("excite", Conv2d(outputChannels: 40, kernel: 1))
+    let gates = try builder.add("gates", Sigmoid())
+    try builder.add("gated", Multiply(), from: x, gates)
+    try builder.add("project", Conv2d(outputChannels: 20, kernel: 1, bias: false))
+    let branch = try builder.add("project_norm", BatchNorm2d())
+    try builder.add("sum", Add(), from: branch, shortcut)
+    try builder.add("plain", Conv2d(outputChannels: 33, kernel: 3, padding: .explicit(1)))
+    try builder.add("plain_function", ReLU6())
+    try builder.add("pool", AdaptiveAvgPool2d())
+    try builder.add("flatten", Flatten())
+    try builder.add("head", Linear(outputFeatures: 5))
+    return try builder.build()
+  }
+
+  @Test func functionsAndSumsAreDrawnIn() throws {
+    let network = try bottleneck()
+    let values = trained(network)
+    let folded = FoldedNetwork(network)
+    for kernels in InstructionSet.allCases where kernels <= .detected {
+      let expected = logits(network, values, kernels)
+      #expect(logits(network.fused(), values, kernels) == expected)
+      let got = logits(folded.network, folded.values(from: values), kernels)
+      let size = expected.map(abs).max() ?? 0
+      let error = zip(expected, got).map { abs($0 - $1) }.max() ?? 1
+      #expect(size > 0.01 && error <= 1e-4 * max(1, size), "\(kernels): \(error) of \(size)")
+    }
+    func kinds(_ network: Network) -> [String] { network.nodes.map(\.layer.kind) }
+    #expect(
+      kinds(network.fused()) == [
+        "Conv2d", "BatchNorm2d", "Conv2d", "BatchNorm2d", "Conv2d", "BatchNorm2d", "AdaptiveAvgPool2d",
+        "Conv2d",
+        "SiLU", "Conv2d", "Sigmoid", "Multiply", "Conv2d", "BatchNorm2d", "Conv2d", "ReLU6",
+        "AdaptiveAvgPool2d",
+        "Linear",
+      ])
+    #expect(
+      kinds(folded.network) == [
+        "Conv2d", "Conv2d", "Conv2d", "AdaptiveAvgPool2d", "Conv2d", "Conv2d", "Sigmoid", "Multiply",
+        "Conv2d",
+        "Conv2d", "AdaptiveAvgPool2d", "Linear",
+      ])
+  }
+
   @Test func nothingRemainsOfWhatWasFolded() throws {
     let input = FeatureShape(channels: 3, height: 64, width: 64)
     let network = FoldedNetwork(try ModelZoo.network("resnet18", input: input, options: .init(classes: 5)))

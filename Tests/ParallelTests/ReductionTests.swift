@@ -212,6 +212,53 @@ final class ReductionTests: XCTestCase {
     }
   }
 
+  /// Added up by stages, on ranks and on nodes of several: other ways, the same additions.
+  func testSumsByStagesHaveTheBitsOfTheTree() throws {
+    let all = gradients(19, extent: extent)
+    for fanIn in [2, 4] {
+      let options = GradientReducer.Options(sharesMemory: false, fanIn: fanIn)
+      let reducer = try reducer(job, options: options)
+      for microbatches in [1, 2, 3, 5, 8, 13, 19] {
+        for (lanes, reversed) in [([1], false), ([1, 3, 1, 2], true)] {
+          let division = division(microbatches, lanes: lanes, reversed: reversed)
+          try check(reducer, division, of: Array(all.prefix(microbatches)), "fan-in \(fanIn)")
+        }
+      }
+      for nodes in [
+        (0..<job.size).map { $0 % 2 }, (0..<job.size).map { $0 / 2 }, (0..<job.size).map { min($0, 1) },
+      ] {
+        let places = job.pretending(nodes: nodes)
+        let reducer = try self.reducer(places, options: .init(fanIn: fanIn))
+        for microbatches in [1, 5, 8] {
+          let division = WorkDivision(
+            microbatches: microbatches, lanes: nodes.map { 1 + $0 }, order: places.ranksInNodeOrder)
+          try check(reducer, division, of: Array(all.prefix(microbatches)), "fan-in \(fanIn), nodes \(nodes)")
+        }
+      }
+      try check(
+        try self.reducer(job, options: .init(updatesTogether: true, sharesMemory: false, fanIn: fanIn)),
+        division(9),
+        of: Array(all.prefix(9)), "fan-in \(fanIn), updates together")
+      // Fewer buckets than there is room for, and pieces that are empty.
+      try check(
+        try self.reducer(job, extent: FlatLayout.chunk, tail: 0, options: options), division(6),
+        of: gradients(6, extent: FlatLayout.chunk), "fan-in \(fanIn), one chunk")
+    }
+  }
+
+  /// The same bytes as at once where runs are subtrees, in log₂ n messages of sums.
+  func testStagesSendNoMoreBytes() throws {
+    for (microbatches, fanIn) in [(job.size, 2), (2 * job.size, 2), (7, 2), (7, 4)] {
+      let reducer = try reducer(job, options: .init(sharesMemory: false, fanIn: fanIn))
+      let division = division(microbatches)
+      try check(reducer, division, of: gradients(microbatches, extent: extent))
+      let sums = division.rankNodes[job.rank].enumerated().map { PartialSum(node: $1, buffer: $0) }
+      XCTAssertEqual(reducer.bytesSent / 2, try reducer.plan(for: division, sums: sums).bytesSent)
+      let all = try job.sum(reducer.bytesSent) / 2
+      if microbatches == job.size { XCTAssertEqual(all, 2 * (job.size - 1) * 4 * extent) }
+    }
+  }
+
   func testFewerChunksThanRanks() throws {
     let leaves = gradients(6, extent: FlatLayout.chunk)
     for sharesMemory in [true, false] {

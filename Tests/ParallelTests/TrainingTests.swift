@@ -60,6 +60,7 @@ final class TrainingTests: XCTestCase {
     for (communicator, lanes, more) in [
       (job, 1, ["reduce.bucket_bytes=4096"]),
       (job, 2, ["reduce.bucket_bytes=100000", "reduce.shared_memory=false"]),
+      (job, 2, ["reduce.fan_in=2", "reduce.shared_memory=false"]),
       (job, 1, ["reduce.bucket_bytes=4096", "reduce.shared_memory=false"]),
       (blocks, 2, ["reduce.bucket_bytes=20000"]), (inTurn, 1, []),
     ] {

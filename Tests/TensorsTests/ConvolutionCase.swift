@@ -16,8 +16,12 @@ struct ConvolutionCase: CustomStringConvertible, Sendable {
   let residual: FloatBuffer
   let weight: FloatBuffer
   let bias: FloatBuffer?
-  /// What ends forward beside the bias: nothing, a ReLU, or a residual and a ReLU.
+  /// What ends forward beside the bias: nothing, a function, or a residual and a function.
   let followers: Int
+  /// The function; the identity stands for ReLU.
+  var function: cnn_activation {
+    [CNN_IDENTITY, CNN_RELU6, CNN_HARDSWISH, CNN_SILU][(shape.ic + shape.oc) / 3 % 4]
+  }
 
   init(_ shape: cnn_conv_shape, hasBias: Bool) {
     self.shape = shape
@@ -126,8 +130,9 @@ struct ConvolutionCase: CustomStringConvertible, Sendable {
       switch pass {
       case .forward:
         var ending = cnn_conv_ending(
-          bias: bias?.pointer, residual: followers == 2 ? residual.pointer : nil, relu: followers > 0,
-          pool: false)
+          bias: bias?.pointer, residual: followers == 2 ? residual.pointer : nil,
+          relu: followers > 0 && function == CNN_IDENTITY, pool: false,
+          activation: followers > 0 ? function : CNN_IDENTITY)
         algorithm.forward(shape, to, x.pointer, weight.pointer, ready, &ending, memory)
       case .backwardData: algorithm.backward_data(shape, to, dy.pointer, weight.pointer, ready, memory)
       case .backwardWeights: algorithm.backward_weights(shape, to, x.pointer, dy.pointer, memory)

@@ -46,9 +46,20 @@ def resnet18_small(channels, size, classes):
 MODELS = {f.__name__: f for f in (seed_cnn, lenet5, resnet18, resnet18_small)}
 
 
+def built(name, channels, size, classes):
+    """A model of the above, or any of torchvision's by its name, with what it drops in training; three channels."""
+    if name in MODELS:
+        return MODELS[name](channels, size, classes)
+    if channels != 3:
+        sys.exit(f"torchvision's {name} expects 3 channels, got {channels}")
+    plain = {"aux_logits": False, "init_weights": False} if name == "googlenet" else {}
+    return torchvision.models.get_model(name, num_classes=classes, **plain)
+
+
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--model", choices=MODELS, default="seed_cnn")
+    parser.add_argument("--model", default="seed_cnn",
+                        help="one of " + ", ".join(MODELS) + ", or a classifier of torchvision's")
     parser.add_argument("--size", type=int, default=64)
     parser.add_argument("--channels", type=int, default=3)
     parser.add_argument("--classes", type=int, default=8)
@@ -59,7 +70,7 @@ def main():
     a = parser.parse_args()
     torch.set_num_threads(1)
     torch.manual_seed(0)
-    net = MODELS[a.model](a.channels, a.size, a.classes)
+    net = built(a.model, a.channels, a.size, a.classes)
     x, y = torch.randn(a.batch, a.channels, a.size, a.size), torch.randint(0, a.classes, (a.batch,))
     if not a.mode.startswith("eager"):
         net, x = net.to(memory_format=torch.channels_last), x.to(memory_format=torch.channels_last)

@@ -6,6 +6,7 @@
 #include "isa.h"
 
 typedef enum {
+  CNN_IDENTITY = 0,
   CNN_RELU6,        // min(max(x, 0), 6)
   CNN_HARDSIGMOID,  // min(max(x + 3, 0), 6) / 6
   CNN_HARDSWISH,    // x hardsigmoid(x)

@@ -1,6 +1,7 @@
 #pragma once
 // Batch normalisation (Ioffe & Szegedy 2015), with what often follows it in the same pass over memory.
 // Arrays of one value per channel are padded to whole blocks by zeros, gradients too.
+#include "activations.h"
 #include "blocked.h"
 #include "isa.h"
 
@@ -11,6 +12,12 @@ typedef enum {
   CNN_AFTER_NORM_ADD_RELU = 2,
   // y = max of relu(batch norm) over windows of 2 x 2 side by side; a last odd row or column has none.
   CNN_AFTER_NORM_RELU_MAX_POOL = 3,
+  // y = f(batch norm), backward with dy f'(batch norm).
+  CNN_AFTER_NORM_RELU6 = 4,
+  CNN_AFTER_NORM_HARDSWISH = 5,
+  CNN_AFTER_NORM_SILU = 6,
+  // y = batch norm + residual.
+  CNN_AFTER_NORM_ADD = 7,
 } cnn_after_norm;
 
 typedef struct {
@@ -55,7 +62,8 @@ typedef struct {
   void (*forward_inference)(float *y, const float *x, const float *residual, const float *mean,
                             const float *variance, const cnn_batch_norm_affine *affine,
                             const cnn_batch_norm_shape *shape);
-  // With g = dy where the gate of the ReLU is open, otherwise 0, and pooled at the winner alone:
+  // With g = dy where the gate of the ReLU is open, otherwise 0 (dy f' for another function), and pooled at the
+  // winner alone:
   // dbias = sum g, dweight = sum g * (x - mean) * inverse. Overwrites them (NULL: not wanted), the rows
   // offset and slope of saved, and dresidual = g (only where added; NULL: not wanted). y only where
   // added or pooled. Pooled, z - mean is found again from y, and only where weight is too small beside

@@ -11,6 +11,7 @@
 // [kh][kw][I][16]. The lanes of output channels that don't exist hold zeros, in weights and gradients.
 #include <stdbool.h>
 #include <stddef.h>
+#include "activations.h"
 #include "isa.h"
 
 #define CNN_BLOCK 16
@@ -27,7 +28,8 @@ typedef struct {
   bool planar;
 } cnn_conv_shape;
 
-// What ends a forward pass, value by value: y = w * x + bias, + residual, and relu of that. Then pool: y is
+// What ends a forward pass, value by value: y = w * x + bias, + residual, and relu or ReLU6, hardswish or SiLU
+// of that. Then pool, after relu or nothing: y is
 // (O, oh / 2, ow / 2), the max over windows of 2 x 2 side by side, a last odd row or column being no part;
 // where an algorithm `pools` only, and without a residual.
 typedef struct {
@@ -35,6 +37,7 @@ typedef struct {
   const float *residual;  // as y lies, or NULL
   bool relu;              // 0 where y < 0; a NaN stays one
   bool pool;
+  cnn_activation activation;  // CNN_IDENTITY with relu
 } cnn_conv_ending;
 
 typedef enum { CNN_CONV_FORWARD = 0, CNN_CONV_BACKWARD_DATA = 1, CNN_CONV_BACKWARD_WEIGHTS = 2 } cnn_conv_pass;

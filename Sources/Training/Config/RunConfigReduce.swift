@@ -6,6 +6,8 @@ package struct ReduceConfig: Codable, Sendable, Equatable {
   package var bucketBytes = 0
   package var sharedMemory = true
   package var precision = Precision.fp32
+  /// How many nodes of the tree a node of the cluster adds up at a time; 0 for all at once.
+  package var fanIn = 0
 
   /// As what gradients are summed.
   package enum Precision: String, ConfigChoice { case fp32, bf16 }
@@ -16,6 +18,7 @@ package struct ReduceConfig: Codable, Sendable, Equatable {
     case bucketBytes = "bucket_bytes"
     case sharedMemory = "shared_memory"
     case precision
+    case fanIn = "fan_in"
   }
 
   /// A chunk: the grain in which ranks own the flat buffer.

@@ -202,6 +202,14 @@ extension RunConfig {
         problem:
           "bf16 expects at most \(NodeRounding.mostMicrobatches) microbatches a step, got \(microbatches)")
     }
+    guard reduce.fanIn == 0 || (reduce.fanIn > 1 && reduce.fanIn & (reduce.fanIn - 1) == 0) else {
+      throw ConfigProblem(
+        "reduce.fan_in", problem: "expects 0 or a power of two from 2 on, got \(reduce.fanIn)")
+    }
+    guard reduce.fanIn == 0 || reduce.precision == .fp32 else {
+      throw ConfigProblem(
+        "reduce.fan_in", "reduce.precision", problem: "sums are added up by stages in fp32 only")
+    }
     guard reduce.bucketBytes == 0 || reduce.bucketBytes >= ReduceConfig.smallestBucket else {
       throw ConfigProblem(
         "reduce.bucket_bytes",
