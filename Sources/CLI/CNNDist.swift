@@ -17,8 +17,8 @@ public struct CNNDist: ParsableCommand {
     version: Version.current,
     subcommands: [
       TrainCommand.self, ProbeCommand.self, EvaluateCommand.self, PredictCommand.self, InspectCommand.self,
-      DataCommand.self, ExportCommand.self, VerifyCommand.self, BenchCommand.self, ScaleCommand.self,
-      DoctorCommand.self,
+      DataCommand.self, ExportCommand.self, ExplainCommand.self, VerifyCommand.self, BenchCommand.self,
+      ScaleCommand.self, DoctorCommand.self,
     ])
 
   /// As the argument parser makes it, before it reads the command line.

@@ -36,7 +36,7 @@ package enum Spelling {
 
   /// Insertions, deletions, replacements and swaps of neighbours that turn `a` into `b` (optimal
   /// string alignment).
-  static func distance(_ a: String, _ b: String) -> Int {
+  package static func distance(_ a: String, _ b: String) -> Int {
     let (a, b) = (Array(a), Array(b))
     var beforeLast: [Int] = []
     var last = Array(0...b.count)

@@ -1,0 +1,101 @@
+import ArgumentParser
+import CellData
+import Foundation
+import Models
+import Reports
+import Tensors
+
+/// `cnn-dist explain`: lessons, computed and drawn by the engine that trains.
+struct ExplainCommand: ParsableCommand {
+  static let configuration = CommandConfiguration(
+    commandName: "explain",
+    abstract: "Explain convolutional networks, with numbers and pictures of the engine itself.",
+    discussion: """
+      Without a topic, lists them. A topic prints a short text and writes TOPIC.svg and TOPIC.png; `all` makes a small \
+      web site of all topics, which needs no network. Letters in pictures are shapes: no font is needed.
+
+      Examples:
+        cnn-dist explain
+        cnn-dist explain convolution --image cell.png --out lessons
+        cnn-dist explain output-size --size 224 --kernel 7 --stride 2 --padding 3 --model resnet18
+        cnn-dist explain filters --run runs/cells
+        cnn-dist explain all --run runs/cells --out lessons
+      """)
+
+  @Argument(help: "A topic, or all.") var topic: String?
+  @Option(help: "The folder for pictures (default: lessons).") var out = "lessons"
+  @Option(help: "A picture to work on: PNG, JPEG or TIFF (default: a synthetic cell).") var image: String?
+  @Option(help: "A run that `train` has written: its network and what it has learned.") var run: String?
+  @Option(help: "A model of the zoo to talk about (default: seed_cnn, or the run's).") var model: String?
+  @Option(help: "output-size, parameters, architectures: height and width of the image.") var size: Int?
+  @Option(help: "parameters, architectures: channels of the image.") var channels: Int?
+  @Option(help: "output-size: height and width of the kernel.") var kernel: Int?
+  @Option(help: "output-size: the stride.") var stride: Int?
+  @Option(help: "output-size: the padding.") var padding: Int?
+  @Option(help: "output-size: the dilation.") var dilation: Int?
+  @Option(help: "parameters: units of the fully connected layer.") var units: Int?
+  @Option(help: "Width of a picture, in pixels.") var width = 900.0
+  @Flag(help: "Pictures on dark paper.") var dark = false
+  @Flag(help: "Print the numbers as one JSON object instead of text.") var json = false
+
+  func validate() throws {
+    try InspectedModel.requirePositive(
+      ("size", size), ("channels", channels), ("kernel", kernel), ("stride", stride), ("dilation", dilation),
+      ("units", units))
+    if let padding, padding < 0 { throw ValidationError("--padding expects at least 0, got \(padding)") }
+    guard (300...4000).contains(width) else {
+      throw ValidationError("--width expects 300 to 4000 pixels, got \(width)")
+    }
+    guard run == nil || model == nil else {
+      throw ValidationError("a --run has its model; leave out --model")
+    }
+  }
+
+  func run() throws { try Program.runAlone { try Program.output(explain()) } }
+
+  /// What is printed.
+  func explain() throws -> String {
+    guard let topic else {
+      let rows = Lessons.topics.map {
+        ["  \($0.name)", $0.sentence + ($0.needsRun ? " (needs --run RUN)" : "")]
+      }
+      let width = rows.map { $0[0].count }.max() ?? 0
+      let lines = rows.map { $0[0] + String(repeating: " ", count: width + 2 - $0[0].count) + $0[1] }
+      return (["cnn-dist explain TOPIC, or all:", ""] + lines).joined(separator: "\n")
+    }
+    if topic == "all" { return try site() }
+    let chosen = try Lessons.topic(named: topic)
+    let lesson = try chosen.make(input())
+    let paths = try lesson.figure.write(
+      to: out, name: chosen.name, width: width, theme: dark ? .dark : .light)
+    if json { return try JSONOutput.text(lesson.numbers) }
+    return "\(lesson.text)\n\ndrawn: \(paths.joined(separator: ", "))"
+  }
+
+  private func site() throws -> String {
+    let input = try input()
+    let progress = SlowProgress("lessons drawn")
+    let topics = Lessons.topics.filter { !$0.needsRun || run != nil }
+    let lessons = try topics.enumerated().map { number, topic in
+      progress.show(number, of: topics.count)
+      return (topic: topic, lesson: try topic.make(input))
+    }
+    try LessonSite.write(lessons, to: out)
+    let left = Lessons.topics.filter { $0.needsRun && run == nil }.map(\.name)
+    let more = left.isEmpty ? "" : "\nleft out: \(left.joined(separator: ", ")), which need --run RUN"
+    return "\(lessons.count) lessons: open \(out)/index.html\(more)"
+  }
+
+  private func input() throws -> LessonInput {
+    var input = LessonInput()
+    if let image {
+      input.image = try ImageDecoder.decode(path: image)
+      input.imageName = URL(fileURLWithPath: image).lastPathComponent
+    }
+    if let run { input.run = try LessonRun(run) }
+    if let model { input.model = model }
+    (input.size, input.channels, input.kernel, input.stride) = (size, channels, kernel, stride)
+    (input.padding, input.dilation, input.units) = (padding, dilation, units)
+    return input
+  }
+}

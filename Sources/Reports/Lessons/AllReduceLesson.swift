@@ -1,0 +1,129 @@
+import Collectives
+import Layers
+import Tensors
+
+extension LessonTopic {
+  static let allReduce = LessonTopic(
+    name: "allreduce",
+    sentence: "Why gradients are added in one fixed tree: the same bits on any number of ranks.",
+    make: AllReduceLesson.make)
+}
+
+/// Gradients of sixteen microbatches, added in the tree of training and as plain all-reduces add.
+enum AllReduceLesson {
+  static let leaves = 16
+
+  /// The gradients of a convolution over sixteen noisy pictures, by the engine's backward pass.
+  private static func gradients(_ engine: any LessonEngine) throws -> [[Float]] {
+    let layer = Conv2d(outputChannels: 4, kernel: 3, padding: .explicit(1), bias: false)
+    let stream = RandomStream(seed: 77, purpose: .synthesis)
+    let weight = Tensor(shape: [4, 1, 3, 3], values: (0..<36).map { stream.normal(at: $0) })
+    return try (0..<leaves).map { leaf in
+      let x = Batch([1, 1, 12, 12], (0..<144).map { stream.normal(at: 1000 + leaf * 1000 + $0) })
+      let dy = Batch([1, 4, 12, 12], (0..<576).map { stream.normal(at: 1200 + leaf * 1000 + $0) })
+      return try engine.run(
+        layer, [x], parameters: [weight], statistics: [], mode: .training, outputGradient: dy, epoch: 0
+      ).parameterGradients[0].values
+    }
+  }
+
+  private static func add(_ a: [Float], _ b: [Float]) -> [Float] { zip(a, b).map { $0 + $1 } }
+
+  /// As `ranks` would: each adds up the maximal nodes of its run of leaves, and then the tree goes on from those.
+  static func byTree(_ gradients: [[Float]], ranks: Int) -> [Float] {
+    let tree = ReductionTree(leaves: gradients.count)
+    func value(_ node: Range<Int>, _ known: [Range<Int>: [Float]]) -> [Float] {
+      if let found = known[node] { return found }
+      guard let (left, right) = tree.children(of: node) else { return gradients[node.lowerBound] }
+      return add(value(left, known), value(right, known))
+    }
+    var known: [Range<Int>: [Float]] = [:]
+    for rank in 0..<ranks {
+      let run = (rank * gradients.count / ranks)..<((rank + 1) * gradients.count / ranks)
+      for node in tree.maximalNodes(in: run) { known[node] = value(node, [:]) }
+    }
+    return value(tree.root, known)
+  }
+
+  /// Each rank adds its own, then the ranks one after another.
+  static func plainly(_ gradients: [[Float]], ranks: Int) -> [Float] {
+    let sums = (0..<ranks).map { rank in
+      gradients[(rank * gradients.count / ranks)..<((rank + 1) * gradients.count / ranks)].dropFirst()
+        .reduce(gradients[rank * gradients.count / ranks], add)
+    }
+    return sums.dropFirst().reduce(sums[0], add)
+  }
+
+  static func make(_ input: LessonInput) throws -> Lesson {
+    let gradients = try gradients(input.engine)
+    let counts = [1, 2, 3, 4, 8]
+    let (trees, plain) = (
+      counts.map { byTree(gradients, ranks: $0) }, counts.map { plainly(gradients, ranks: $0) }
+    )
+    func differing(_ sum: [Float], _ other: [Float]) -> Int {
+      zip(sum, other).filter { $0.bitPattern != $1.bitPattern }.count
+    }
+    let (byTree, byPlain) = (trees.map { differing($0, trees[0]) }, plain.map { differing($0, plain[0]) })
+    let rows =
+      [
+        [
+          "ranks", "tree: numbers that differ from 1 rank", "plain: numbers that differ", "w[0] by tree",
+          "w[0] plainly",
+        ]
+      ]
+      + counts.indices.map {
+        ["\(counts[$0])", "\(byTree[$0])", "\(byPlain[$0])", bits(trees[$0][0]), bits(plain[$0][0])]
+      }
+    return Lesson(
+      """
+      Sums of floating-point numbers depend on their order: (a + b) + c and a + (b + c) may differ in the last bit. A
+      plain all-reduce adds what each rank has, so other ranks make another sum, and weights drift apart. Here
+      microbatches are the leaves of one fixed tree, whoever computes them; a rank adds up whole nodes of it and no more.
+
+      Gradients (36 numbers, by the engine's backward pass) of 16 microbatches, added on 1 … 8 ranks:
+
+      \(LessonText.table(rows))
+
+      `cnn-dist verify` does the same with whole training steps, over real ranks and lanes.
+      """,
+      Figure(
+        "Adding gradients in one tree",
+        [
+          BoxGraph("16 microbatches; colours say which of 4 ranks adds", boxes()),
+          TablePanel(
+            "Numbers of 36 that differ from those of 1 rank",
+            counts.indices.reduce(into: [["ranks", "tree", "plain sum"]]) {
+              $0.append(["\(counts[$1])", "\(byTree[$1])", "\(byPlain[$1])"])
+            }),
+        ]), numbers: ["tree": byTree.map(Double.init), "plain": byPlain.map(Double.init)])
+  }
+
+  private static func bits(_ value: Float) -> String {
+    let digits = String(value.bitPattern, radix: 16)
+    return String(repeating: "0", count: 8 - digits.count) + digits
+  }
+
+  /// The tree, leaves on top.
+  private static func boxes() -> [BoxGraph.Box] {
+    let tree = ReductionTree(leaves: leaves)
+    var places: [Range<Int>: Int] = [:]
+    var boxes: [BoxGraph.Box] = []
+    func rank(_ node: Range<Int>) -> Int? { node.count <= leaves / 4 ? node.lowerBound / (leaves / 4) : nil }
+    func visit(_ node: Range<Int>) {
+      var inputs: [Int] = []
+      if let (left, right) = tree.children(of: node) {
+        visit(left)
+        visit(right)
+        inputs = [places[left], places[right]].compactMap(\.self)
+      }
+      places[node] = boxes.count
+      boxes.append(
+        .init(
+          node.count == 1 ? "\(node.lowerBound)" : "\(node.lowerBound)–\(node.upperBound - 1)",
+          inputs: inputs,
+          series: rank(node)))
+    }
+    visit(tree.root)
+    return boxes
+  }
+}
