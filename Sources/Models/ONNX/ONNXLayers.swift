@@ -109,8 +109,10 @@ extension ONNXReading {
       return .features(try add(name, layer(ceil: true), [source]))
     }
     // How many windows the file means: ours are as many in floor or in ceil mode, or it is no pool of ours.
-    let extents = zip([shape.height, shape.width], 0..<2).map { extent, axis in
-      (extent + pads[axis] + pads[axis + 2] - dilation[axis] * (kernel[axis] - 1) - 1) / stride[axis] + 1
+    let extents = zip([shape.height, shape.width], 0..<2).map { extent, axis -> Int in
+      let padded = extent + pads[axis] + pads[axis + 2]
+      let reach = dilation[axis] * (kernel[axis] - 1) + 1
+      return (padded - reach) / stride[axis] + 1
     }
     for ceil in [false, true] {
       guard let output = try? layer(ceil: ceil).outputShape(of: [shape]),

@@ -1,6 +1,7 @@
 import CellData
 import Layers
 import Models
+import Tensors
 import Training
 
 /// What a topic of `explain` has to say.
@@ -100,11 +101,8 @@ package enum Lessons {
   package static func topic(named name: String) throws(LessonError) -> LessonTopic {
     let wanted = name.lowercased().replacing("_", with: "-")
     if let topic = topics.first(where: { $0.name == wanted }) { return topic }
-    let ranked = topics.map { (Spelling.distance(wanted, $0.name), $0.name) }.sorted { $0.0 < $1.0 }
     let starting = topics.map(\.name).filter { $0.hasPrefix(wanted) || wanted.hasPrefix($0) }
-    let near = (starting + ranked.filter { $0.0 <= 3 }.map(\.1)).reduce(into: [String]()) { names, name in
-      if !names.contains(name) { names.append(name) }
-    }
+    let near = starting + Spelling.nearest(3, to: wanted, among: topics.map(\.name)).filter { !starting.contains($0) }
     let offered = near.isEmpty ? topics.map(\.name) : Array(near.prefix(3))
     throw LessonError(
       "there is no topic \"\(name)\"; \(near.isEmpty ? "there are" : "nearest:") \(offered.joined(separator: ", "))"
