@@ -39,10 +39,12 @@ let package = Package(
         "Models", "CellData", "Collectives", "Yams", .product(name: "Logging", package: "swift-log"),
       ]),
     .target(name: "Reports", dependencies: ["Training", "CCairo"]),
+    .target(name: "Diagnosis", dependencies: ["Training"]),
     .target(
       name: "CLI",
       dependencies: [
-        "Reports", "CKernels", .product(name: "ArgumentParser", package: "swift-argument-parser"),
+        "Reports", "Diagnosis", "CKernels",
+        .product(name: "ArgumentParser", package: "swift-argument-parser"),
       ],
       // Commands are internal, and their tests run against the release that trains.
       swiftSettings: [.unsafeFlags(["-enable-testing"])]),
@@ -64,6 +66,7 @@ let package = Package(
     .testTarget(name: "CollectivesTests", dependencies: ["Collectives", "CKernels"]),
     .testTarget(name: "TrainingTests", dependencies: ["Training"], resources: [.copy("Golden")]),
     .testTarget(name: "ReportsTests", dependencies: ["Reports"]),
+    .testTarget(name: "DiagnosisTests", dependencies: ["Diagnosis", "Yams"]),
     .testTarget(name: "CLITests", dependencies: ["CLI", "ONNXMessages"]),
     // XCTest, because its order is the same on every rank; run by scripts/test under mpirun.
     .testTarget(name: "ParallelTests", dependencies: ["Training"]),

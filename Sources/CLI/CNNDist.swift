@@ -17,7 +17,7 @@ public struct CNNDist: ParsableCommand {
     version: Version.current,
     subcommands: [
       TrainCommand.self, EvaluateCommand.self, PredictCommand.self, InspectCommand.self, DataCommand.self,
-      ExportCommand.self, VerifyCommand.self, BenchCommand.self, ScaleCommand.self,
+      ExportCommand.self, VerifyCommand.self, BenchCommand.self, ScaleCommand.self, DoctorCommand.self,
     ])
 
   /// As the argument parser makes it, before it reads the command line.

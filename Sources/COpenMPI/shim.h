@@ -28,6 +28,29 @@ static inline int cnn_mpi_start(int *granted) {
 }
 static inline int cnn_mpi_finish(void) { return MPI_Finalize(); }
 
+// The name of the library that runs; may be called before MPI starts. Overwrites text, of at least
+// MPI_MAX_LIBRARY_VERSION_STRING characters.
+static inline void cnn_mpi_library(char *text) {
+  int length = 0;
+  text[0] = 0;
+  MPI_Get_library_version(text, &length);
+}
+enum { cnn_mpi_library_capacity = MPI_MAX_LIBRARY_VERSION_STRING };
+// Whose headers this was compiled with: numbers of the library's version; all 0 for one without such macros.
+static inline void cnn_mpi_headers(int *major, int *minor, int *release) {
+#ifdef OMPI_MAJOR_VERSION
+  *major = OMPI_MAJOR_VERSION, *minor = OMPI_MINOR_VERSION, *release = OMPI_RELEASE_VERSION;
+#else
+  *major = *minor = *release = 0;
+#endif
+}
+// What threads may call MPI: 0 single, 1 funneled, 2 serialized, 3 multiple; -1 where MPI doesn't tell.
+static inline int cnn_mpi_thread_level(void) {
+  int level = -1;
+  if (MPI_Query_thread(&level) != MPI_SUCCESS) return -1;
+  return level == MPI_THREAD_SINGLE ? 0 : level == MPI_THREAD_FUNNELED ? 1 : level == MPI_THREAD_SERIALIZED ? 2 : 3;
+}
+
 // What an error code means. Overwrites text, of at least MPI_MAX_ERROR_STRING characters.
 static inline void cnn_mpi_error_text(int code, char *text) {
   int length = 0;

@@ -31,7 +31,7 @@ package enum CPUList {
 }
 
 /// A small file of the kernel's; nil where it is missing or unreadable.
-func kernelText(_ path: String) -> String? {
+package func kernelText(_ path: String) -> String? {
   let file = open(path, O_RDONLY | O_CLOEXEC)
   guard file >= 0 else { return nil }
   defer { close(file) }

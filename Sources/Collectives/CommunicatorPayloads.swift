@@ -45,12 +45,21 @@ extension Communicator {
   package func allGather(_ bytes: [UInt8]) throws -> [[UInt8]] {
     guard usesMPI else { return [bytes] }
     let counts = try gatherCounts(bytes.count)
-    let joined = try gather(bytes)?.flatMap { $0 } ?? Array(repeating: 0, count: counts.reduce(0, +))
-    var rest = try broadcast(joined)[...]
-    return counts.map { count in
-      defer { rest = rest.dropFirst(count) }
-      return Array(rest.prefix(count))
+    let starts = counts.reduce(into: [0]) { $0.append($0[$0.count - 1] + $1) }
+    let total = starts[size]
+    var joined: [UInt8]
+    if total <= countLimit {
+      // MPI's own way has rounds of neighbours: no rank hears from each of the others, as rank 0 would below.
+      joined = Array(repeating: 0, count: total)
+      joined.replaceSubrange(starts[rank]..<starts[rank + 1], with: bytes)
+      try check(
+        cnn_mpi_all_gather_in_place(
+          &joined, counts.map { Int32($0) }, starts.dropLast().map { Int32($0) }, cnn_mpi_byte(), world),
+        "MPI_Allgatherv")
+    } else {
+      joined = try broadcast(gather(bytes)?.flatMap { $0 } ?? Array(repeating: 0, count: total))
     }
+    return (0..<size).map { Array(joined[starts[$0]..<starts[$0 + 1]]) }
   }
 
   /// Not collective: rank `target` receives what this rank sends, with `receive(from:)`.

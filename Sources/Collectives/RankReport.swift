@@ -21,7 +21,7 @@ package struct RankReport: Hashable, Sendable {
     )
   }
 
-  static func ofThisProcess(lanes: Int?) -> RankReport {
+  package static func ofThisProcess(lanes: Int?) -> RankReport {
     RankReport(
       host: hostName, cpus: CPUAffinity.topology(of: CPUAffinity.current),
       unboundCores: Set(CPUAffinity.topology(of: CPUAffinity.unbound).map(\.core)).sorted(),
@@ -36,7 +36,7 @@ package struct RankReport: Hashable, Sendable {
     }
   }
 
-  var encoded: [UInt8] {
+  package var encoded: [UInt8] {
     TextList.encoded([
       host, cpus.map { "\($0.id)" }.joined(separator: " "), cpus.map { "\($0.core)" }.joined(separator: " "),
       CPUList.text(unboundCores), quota.map { "\($0.cpus)" } ?? "", quota?.group ?? "",
@@ -44,7 +44,7 @@ package struct RankReport: Hashable, Sendable {
     ])
   }
 
-  init(decoding bytes: [UInt8]) {
+  package init(decoding bytes: [UInt8]) {
     let texts = TextList.decoded(bytes)
     precondition(texts.count == 7, "a rank's report expects 7 texts, got \(texts)")
     func numbers(_ text: String) -> [Int] { text.split(separator: " ").compactMap { Int($0) } }

@@ -26,12 +26,15 @@ package enum StartAgreement {
       ("configuration", "\(try config.hash())"),
       ("data fingerprint", "\(data.dataset.fingerprint)"),
       ("network", "\(arrays.finish())"),
-      ("image files", config.data.path == DataConfig.synthetic ? "none" : sizes(of: data.dataset)),
+      (
+        "image files",
+        config.data.path == DataConfig.synthetic ? "none" : sizes(of: data.dataset, ranks: communicator.size)
+      ),
     ])
   }
 
-  /// The most files that are looked at.
-  private static let sampleCount = 1000
+  /// How many files each rank looks at: all ranks at once ask the server of a shared file system.
+  package static func sampleCount(ranks: Int) -> Int { min(1000, max(32, 4000 / ranks)) }
 
   /// A word for the sizes of files, or for the first that isn't there.
   package static func sizes(of paths: some Collection<String>) -> String {
@@ -44,9 +47,10 @@ package enum StartAgreement {
     return "of fingerprint \(hasher.finish())"
   }
 
-  private static func sizes(of dataset: Dataset) -> String {
+  private static func sizes(of dataset: Dataset, ranks: Int) -> String {
     let count = dataset.samples.count
     return sizes(
-      of: stride(from: 0, to: count, by: max(1, count / sampleCount)).map { dataset.path(of: $0) })
+      of: stride(from: 0, to: count, by: max(1, count / sampleCount(ranks: ranks)))
+        .map { dataset.path(of: $0) })
   }
 }
