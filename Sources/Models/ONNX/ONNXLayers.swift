@@ -99,21 +99,24 @@ extension ONNXReading {
     func layer(ceil: Bool) -> any Layer {
       let (kernel, stride) = (Size2D(kernel[0], kernel[1]), Size2D(stride[0], stride[1]))
       let padding = Size2D(pads[0], pads[1])
-      return node.opType == "MaxPool"
-        ? MaxPool2d(
+      if node.opType == "MaxPool" {
+        return MaxPool2d(
           kernel: kernel, stride: stride, padding: padding, dilation: Size2D(dilation[0], dilation[1]),
           ceilMode: ceil)
-        : AvgPool2d(kernel: kernel, stride: stride, padding: padding, ceilMode: ceil, countIncludePad: counts)
+      }
+      return AvgPool2d(
+        kernel: kernel, stride: stride, padding: padding, ceilMode: ceil, countIncludePad: counts)
     }
     if attributes.integer("ceil_mode", 0) == 1 {
       return .features(try add(name, layer(ceil: true), [source]))
     }
     // How many windows the file means: ours are as many in floor or in ceil mode, or it is no pool of ours.
-    let extents = zip([shape.height, shape.width], 0..<2).map { extent, axis -> Int in
-      let padded = extent + pads[axis] + pads[axis + 2]
+    func extent(_ input: Int, _ axis: Int) -> Int {
       let reach = dilation[axis] * (kernel[axis] - 1) + 1
+      let padded = input + pads[axis] + pads[axis + 2]
       return (padded - reach) / stride[axis] + 1
     }
+    let extents: [Int] = [extent(shape.height, 0), extent(shape.width, 1)]
     for ceil in [false, true] {
       guard let output = try? layer(ceil: ceil).outputShape(of: [shape]),
         [output.height, output.width] == extents
