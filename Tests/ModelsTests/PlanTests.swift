@@ -226,7 +226,7 @@ struct PlanTests {
       fused.nodes.map { "\($0.name) \($0.layer.kind)" }.prefix(6)
         == ["conv1 Conv2d", "pool1 MaxPool2d", "relu1 ReLU", "conv2 Conv2d", "relu2 ReLU", "pool2 MaxPool2d"])
     let (a, b) = (
-      Run(network, microbatches: [3])(mode: .training), Run(fused, microbatches: [3])(mode: .training)
+      PlanRun(network, microbatches: [3])(mode: .training), PlanRun(fused, microbatches: [3])(mode: .training)
     )
     #expect(distance(a.logits, b.logits) < 1e-6)
     for (name, gradient) in a.gradients[0] {
