@@ -25,7 +25,11 @@ struct ExplainCommand: ParsableCommand {
   @Argument(help: "A topic, or all.") var topic: String?
   @Option(help: "The folder for pictures (default: lessons).") var out = "lessons"
   @Option(help: "A picture to work on: PNG, JPEG or TIFF (default: a synthetic cell).") var image: String?
-  @Option(help: "A run that `train` has written: its network and what it has learned.") var run: String?
+  @Option(
+    name: .customLong("run"),
+    help: ArgumentHelp(
+      "A run that `train` has written: its network and what it has learned.", valueName: "run"))
+  var runPath: String?
   @Option(help: "A model of the zoo to talk about (default: seed_cnn, or the run's).") var model: String?
   @Option(help: "output-size, parameters, architectures: height and width of the image.") var size: Int?
   @Option(help: "parameters, architectures: channels of the image.") var channels: Int?
@@ -46,7 +50,7 @@ struct ExplainCommand: ParsableCommand {
     guard (300...4000).contains(width) else {
       throw ValidationError("--width expects 300 to 4000 pixels, got \(width)")
     }
-    guard run == nil || model == nil else {
+    guard runPath == nil || model == nil else {
       throw ValidationError("a --run has its model; leave out --model")
     }
   }
@@ -75,13 +79,13 @@ struct ExplainCommand: ParsableCommand {
   private func site() throws -> String {
     let input = try input()
     let progress = SlowProgress("lessons drawn")
-    let topics = Lessons.topics.filter { !$0.needsRun || run != nil }
+    let topics = Lessons.topics.filter { !$0.needsRun || runPath != nil }
     let lessons = try topics.enumerated().map { number, topic in
       progress.show(number, of: topics.count)
       return (topic: topic, lesson: try topic.make(input))
     }
     try LessonSite.write(lessons, to: out)
-    let left = Lessons.topics.filter { $0.needsRun && run == nil }.map(\.name)
+    let left = Lessons.topics.filter { $0.needsRun && runPath == nil }.map(\.name)
     let more = left.isEmpty ? "" : "\nleft out: \(left.joined(separator: ", ")), which need --run RUN"
     return "\(lessons.count) lessons: open \(out)/index.html\(more)"
   }
@@ -92,7 +96,7 @@ struct ExplainCommand: ParsableCommand {
       input.image = try ImageDecoder.decode(path: image)
       input.imageName = URL(fileURLWithPath: image).lastPathComponent
     }
-    if let run { input.run = try LessonRun(run) }
+    if let runPath { input.run = try LessonRun(runPath) }
     if let model { input.model = model }
     (input.size, input.channels, input.kernel, input.stride) = (size, channels, kernel, stride)
     (input.padding, input.dilation, input.units) = (padding, dilation, units)

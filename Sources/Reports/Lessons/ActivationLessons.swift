@@ -73,13 +73,12 @@ enum SoftmaxLesson {
     let temperatures = [0.25, 0.5, 1, 2, 4]
     let heated = temperatures.map { t in softmax(scores.map { $0 / t }, engine: input.engine) }
     let truth = [1.0, 0, 0]
-    let rows =
+    let rows: [[String]] =
       [["class", "score z", "p", "label", "dL/dz"]]
-      + (0..<3).map {
+      + (0..<3).map { k -> [String] in
         [
-          "\($0)", LessonText.number(scores[$0], 1), LessonText.number(p[$0]),
-          LessonText.number(truth[$0], 0),
-          LessonText.number(slope[$0]),
+          "\(k)", LessonText.number(scores[k], 1), LessonText.number(p[k]), LessonText.number(truth[k], 0),
+          LessonText.number(slope[k]),
         ]
       }
     let curve = (1...100).map { Point(Double($0) / 100, -log(Double($0) / 100)) }

@@ -55,24 +55,24 @@ enum AllReduceLesson {
   }
 
   static func make(_ input: LessonInput) throws -> Lesson {
-    let gradients = try gradients(input.engine)
+    let gradients = try Self.gradients(input.engine)
     let counts = [1, 2, 3, 4, 8]
     let (trees, plain) = (
-      counts.map { byTree(gradients, ranks: $0) }, counts.map { plainly(gradients, ranks: $0) }
+      counts.map { Self.byTree(gradients, ranks: $0) }, counts.map { Self.plainly(gradients, ranks: $0) }
     )
     func differing(_ sum: [Float], _ other: [Float]) -> Int {
       zip(sum, other).filter { $0.bitPattern != $1.bitPattern }.count
     }
-    let (byTree, byPlain) = (trees.map { differing($0, trees[0]) }, plain.map { differing($0, plain[0]) })
-    let rows =
+    let (treeGaps, plainGaps) = (trees.map { differing($0, trees[0]) }, plain.map { differing($0, plain[0]) })
+    let rows: [[String]] =
       [
         [
           "ranks", "tree: numbers that differ from 1 rank", "plain: numbers that differ", "w[0] by tree",
           "w[0] plainly",
         ]
       ]
-      + counts.indices.map {
-        ["\(counts[$0])", "\(byTree[$0])", "\(byPlain[$0])", bits(trees[$0][0]), bits(plain[$0][0])]
+      + counts.indices.map { k -> [String] in
+        ["\(counts[k])", "\(treeGaps[k])", "\(plainGaps[k])", bits(trees[k][0]), bits(plain[k][0])]
       }
     return Lesson(
       """
@@ -93,9 +93,9 @@ enum AllReduceLesson {
           TablePanel(
             "Numbers of 36 that differ from those of 1 rank",
             counts.indices.reduce(into: [["ranks", "tree", "plain sum"]]) {
-              $0.append(["\(counts[$1])", "\(byTree[$1])", "\(byPlain[$1])"])
+              $0.append(["\(counts[$1])", "\(treeGaps[$1])", "\(plainGaps[$1])"])
             }),
-        ]), numbers: ["tree": byTree.map(Double.init), "plain": byPlain.map(Double.init)])
+        ]), numbers: ["tree": treeGaps.map(Double.init), "plain": plainGaps.map(Double.init)])
   }
 
   private static func bits(_ value: Float) -> String {

@@ -39,10 +39,10 @@ enum BackpropLesson {
       return try (loss(up, weight) - loss(down, weight)) / Double(2 * step)
     }
     let worst = zip(dw + dx, byDifferences + xByDifferences).map { abs($0 - $1) }.max() ?? .nan
-    let rows =
+    let rows: [[String]] =
       [["weight", "backward", "(L(w + h) − L(w − h)) / 2h"]]
-      + zip(dw, byDifferences).enumerated().map {
-        ["w[\($0 / 2), \($0 % 2)]", LessonText.number($1.0), LessonText.number($1.1)]
+      + dw.indices.map { k -> [String] in
+        ["w[\(k / 2), \(k % 2)]", LessonText.number(dw[k]), LessonText.number(byDifferences[k])]
       }
     return Lesson(
       """

@@ -20,13 +20,18 @@ enum ConvolutionLesson {
     ("Sobel, horizontal edges", [[-1, -2, -1], [0, 0, 0], [1, 2, 1]]),
     ("Laplacian", [[0, 1, 0], [1, -4, 1], [0, 1, 0]]),
     ("sharpen", [[0, -1, 0], [-1, 5, -1], [0, -1, 0]]),
-    ("Gaussian, σ = 1.5", weights(side: 7) { exp(-($0 * $0 + $1 * $1) / (2 * 2.25)) / 14.137 }),
-    (
-      "Gabor, 45°",
-      weights(side: 7) { x, y in exp(-(x * x + y * y) / 8) * cos(2 * .pi * (x + y) / 2.0.squareRoot() / 4) / 6
-      }
-    ),
+    ("Gaussian, σ = 1.5", weights(side: 7, gaussian)), ("Gabor, 45°", weights(side: 7, gabor)),
   ]
+
+  private static func gaussian(_ x: Double, _ y: Double) -> Double {
+    exp(-(x * x + y * y) / (2 * 2.25)) / 14.137
+  }
+
+  /// A wave of 4 pixels along the diagonal, under a bell of σ = 2.
+  private static func gabor(_ x: Double, _ y: Double) -> Double {
+    let along: Double = (x + y) / 2.0.squareRoot()
+    return exp(-(x * x + y * y) / 8) * cos(along * Double.pi / 2) / 6
+  }
 
   private static func weights(side: Int, _ rule: (Double, Double) -> Double) -> [[Float]] {
     (0..<side).map { y in (0..<side).map { x in Float(rule(Double(x - side / 2), Double(y - side / 2))) } }

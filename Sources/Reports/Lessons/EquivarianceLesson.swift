@@ -31,7 +31,7 @@ enum EquivarianceLesson {
         outputChannels: 1, kernel: 3, stride: Size2D(stride), padding: .explicit(Size2D(padding)), bias: false
       )
     }
-    /// Largest |f(moved x) − moved f(x)|, and how the last column alone does, where something falls off the edge.
+    /// Largest |f(moved x) − moved f(x)|, `margin` columns at either border left out.
     func gap(_ layer: any Layer, by columns: Int, stride: Int, skipping margin: Int) throws -> Double {
       let parameters = layer is Conv2d ? [weight] : []
       let before = try engine.forward(layer, grey, parameters: parameters)
@@ -39,7 +39,7 @@ enum EquivarianceLesson {
       let (rows, side, step) = (before.shape[2], before.shape[3], columns / stride)
       var worst = 0.0
       for row in 0..<rows {
-        for column in (step + margin)..<side {
+        for column in (step + margin)..<(side - margin) {
           let pair = (after.values[row * side + column], before.values[row * side + column - step])
           worst = max(worst, abs(Double(pair.0) - Double(pair.1)))
         }
@@ -65,8 +65,9 @@ enum EquivarianceLesson {
         Raster(batch.doubles, width: batch.shape[3], scale: .grey(over: batch.doubles), theme: .light),
         caption)
     }
-    let rows =
-      [["layer and shift", "largest difference"]] + cases.map { [$0.0, LessonText.number($0.1, 4)] }
+    let rows: [[String]] =
+      [["layer and shift", "largest difference"]]
+      + cases.map { name, gap -> [String] in [name, LessonText.number(gap, 4)] }
     return Lesson(
       """
       A convolution treats every place alike. So if the picture moves, the output moves with it:

@@ -49,9 +49,11 @@ enum BatchNormLesson {
       }
       return LessonText.variance(means).squareRoot()
     }
-    let rows =
+    let rows: [[String]] =
       [["values", "mean", "deviation"]]
-      + outcomes.map { [$0.0, LessonText.number($0.1.mean, 3), LessonText.number($0.1.deviation, 3)] }
+      + outcomes.map { name, found -> [String] in
+        [name, LessonText.number(found.mean, 3), LessonText.number(found.deviation, 3)]
+      }
     func histogram(_ batch: Batch) -> [Point] {
       LessonText.histogram(batch.doubles, from: -5, to: 11, bins: 64)
     }

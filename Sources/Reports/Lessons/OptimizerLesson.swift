@@ -60,11 +60,11 @@ enum OptimizerLesson {
         y: Axis("", range: yRange), height: 220,
         backdrop: .init(surface, columns: columns, scale: .grey(-2...2.6)))
     }
-    let rows =
+    let rows: [[String]] =
       [["optimizer", "rate", "f after 10", "f after 30", "f after 60"]]
-      + zip(contenders, ways).map { contender, way in
-        [contender.name, "\(contender.config.learningRate)"]
-          + [10, 30, 60].map { LessonText.scientific(f(way[$0])) }
+      + zip(contenders, ways).map { contender, way -> [String] in
+        let heights = [10, 30, 60].map { LessonText.scientific(f(way[$0])) }
+        return [contender.name, "\(contender.config.learningRate)"] + heights
       }
     return Lesson(
       """

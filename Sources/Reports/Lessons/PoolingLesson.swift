@@ -28,9 +28,9 @@ enum PoolingLesson {
       LessonText.variance(try engine.forward(AvgPool2d(kernel: Size2D($0)), noise).doubles)
     }
     let changes = try shiftChanges(input)
-    let rows =
+    let rows: [[String]] =
       [["kept of the picture", "changed by a shift of 1 pixel"]]
-      + changes.map { [$0.name, LessonText.number($0.change, 3)] }
+      + changes.map { name, change -> [String] in [name, LessonText.number(change, 3)] }
     return Lesson(
       """
       A pool looks at a window and keeps one number: the largest, or the mean. Windows of 2×2 in steps of 2
