@@ -116,5 +116,7 @@ package struct RunDirectoryError: Error, Equatable, CustomStringConvertible {
   package let path: String
   package let problem: String
 
+  package init(path: String, problem: String) { (self.path, self.problem) = (path, problem) }
+
   package var description: String { "\(path): \(problem)" }
 }

@@ -42,6 +42,35 @@ func winogradNetwork() throws -> Network {
   return try network.build()
 }
 
+/// Gates, norms of one image, functions with and without their input kept, a branch that is dropped for some.
+private func gatedNetwork() throws -> Network {
+  var network = NetworkBuilder(input: FeatureShape(channels: 2, height: 6, width: 6))
+  try network.add("stem", Conv2d(outputChannels: 6, kernel: 3, padding: .explicit(1), bias: false))
+  try network.add("norm", BatchNorm2d())
+  let trunk = try network.add("silu", SiLU())
+  try network.add("squeeze", AdaptiveAvgPool2d())
+  try network.add("excite", Conv2d(outputChannels: 6, kernel: 1))
+  let gates = try network.add("gates", Sigmoid())
+  try network.add("gated", Multiply(), from: trunk, gates)
+  try network.add("layer_norm", try LayerNorm())
+  try network.add("wide", Conv2d(outputChannels: 18, kernel: 1))
+  try network.add("gelu", GELU())
+  try network.add("narrow", Conv2d(outputChannels: 6, kernel: 1, bias: false))
+  try network.add("scale", try LayerScale(initialValue: 0.5))
+  let branch = try network.add("drop", try StochasticDepth(probability: 0.4, number: 0))
+  try network.add("sum", Add(), from: branch, trunk)
+  try network.add("group_norm", try GroupNorm(groups: 3))
+  try network.add("tanh", Tanh())
+  try network.add("response", try LocalResponseNorm(size: 3, alpha: 0.5))
+  try network.add("last", Conv2d(outputChannels: 6, kernel: 1, bias: false))
+  let normed = try network.add("last_norm", BatchNorm2d())
+  try network.add("last_sum", Add(), from: normed, trunk)
+  try network.add("softmax", Softmax())
+  try network.add("flatten", Flatten())
+  try network.add("fc", Linear(outputFeatures: 5))
+  return try network.build()
+}
+
 /// Loss Σ r·logits and its gradients by the plan, for one wave of microbatches.
 struct PlanRun {
   let network: Network
@@ -154,8 +183,8 @@ private func distance(_ a: [Float], _ b: [Float]) -> Float {
 }
 
 struct PlanTests {
-  @Test func gradientsOfABranchingNetworkMatchCentralDifferences() throws {
-    for network in [try branchingNetwork(), try branchingNetwork().fused()] {
+  @Test func gradientsOfBranchingNetworksMatchCentralDifferences() throws {
+    for network in [try branchingNetwork(), try gatedNetwork()].flatMap({ [$0, $0.fused()] }) {
       let run = PlanRun(network, microbatches: [3])
       let gradients = run(mode: .training).gradients[0]
       for entry in network.layout.parameters {
@@ -242,7 +271,10 @@ struct PlanTests {
 
   /// Whoever computes a microbatch, beside whatever others: the same bits.
   @Test func aWaveGivesEachMicrobatchWhatItGetsAlone() throws {
-    let networks = [try branchingNetwork(), try branchingNetwork().fused(), try winogradNetwork().fused()]
+    let networks = [
+      try branchingNetwork(), try branchingNetwork().fused(), try winogradNetwork().fused(),
+      try gatedNetwork().fused(),
+    ]
     for network in networks {
       for kernels in InstructionSet.allCases where kernels <= .detected {
         let wave = PlanRun(network, microbatches: [2, 3, 1, 3])(mode: .training, kernels: kernels)
@@ -271,7 +303,9 @@ struct PlanTests {
   /// What is computed again is what was computed before, with arrays in other places.
   @Test func checkpointingGivesTheSameBits() throws {
     let input = FeatureShape(channels: 3, height: 16, width: 16)
-    var networks = [try branchingNetwork().fused(), try winogradNetwork().fused()]
+    var networks = [
+      try branchingNetwork().fused(), try winogradNetwork().fused(), try gatedNetwork().fused(),
+    ]
     for model in ["resnet18", "resnet18_small", "seed_cnn", "lenet5"] {
       networks.append(try ModelZoo.network(model, input: input, options: .init(classes: 5)).fused())
       networks.append(try ModelZoo.network(model, input: input, options: .init(classes: 5)))

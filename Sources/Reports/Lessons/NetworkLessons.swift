@@ -66,7 +66,10 @@ enum FilterLesson {
         return .init(Raster(plane, width: columns, scale: .grey(over: plane), theme: .light))
       }
       let bytes = (0..<area).flatMap { place in
-        (0..<3).map { UInt8(((values[$0 * area + place] - low) / (high - low) * 255).rounded()) }
+        (0..<3).map { channel -> UInt8 in
+          let share = (values[channel * area + place] - low) / (high - low)
+          return UInt8((share * 255).rounded())
+        }
       }
       return .init(Raster(PixelImage(width: columns, height: rows, channels: 3, bytes: bytes)))
     }
