@@ -124,7 +124,8 @@ import Testing
     let numbers = try lesson("backprop").numbers
     #expect((numbers["error"]?[0] ?? 1) < 1e-4)
     // dw[0, 0] = Σ dy · x over the upper left 3×3.
-    #expect(numbers["dw"]?[0] == 1 * 1 - 1 * 0 + 2 * 0 + 1 * 1 - 1 * 1 + 1 * 0)
+    let corner: Double = 1 * 1 - 1 * 0 + 2 * 0 + 1 * 1 - 1 * 1 + 1 * 0
+    #expect(numbers["dw"]?[0] == corner)
   }
 
   @Test func treesGiveTheSameBitsAndPlainSumsDoNot() throws {
