@@ -34,7 +34,8 @@ package enum MPILibrary {
 extension Communicator {
   /// Whether the ranks of each node can map each other's memory; else they exchange by messages. Collective.
   package func canShareMemory() throws -> Bool {
-    try NodeMemory(self, extent: 1024, valuesExtent: 1024, buckets: 1, partialCount: 1, shares: true).notice == nil
+    try NodeMemory(self, extent: 1024, valuesExtent: 1024, buckets: 1, partialCount: 1, shares: true).notice
+      == nil
   }
 
   /// How many seconds this rank's wall clock is ahead of rank 0's. Collective.

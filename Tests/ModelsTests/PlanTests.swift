@@ -75,6 +75,7 @@ private func gatedNetwork() throws -> Network {
 struct PlanRun {
   let network: Network
   var values: FloatBuffer
+  let firstImage: Int
   /// Images of each microbatch.
   let microbatches: [Int]
   /// (C, N, H, W) of each microbatch.
@@ -86,6 +87,7 @@ struct PlanRun {
   init(_ network: Network, microbatches: [Int], firstImage: Int = 0) {
     self.network = network
     self.microbatches = microbatches
+    self.firstImage = firstImage
     values = network.initialValues(seed: 3)
     var first = firstImage
     var weights: [Float] = []
@@ -126,7 +128,7 @@ struct PlanRun {
     let prepared = PreparedWeights(network, values: values, mode: .training, kernels: kernels)
     for part in 0..<3 { prepared.prepare(part: part, of: 3) }
     let pass = WaveInFlight(plan, values: values, prepared: prepared)
-    var first = 0
+    var first = firstImage
     pass.load(
       zip(microbatches, pixels).map { images, pixels in
         defer { first += images }

@@ -17,7 +17,7 @@ struct ConvolutionCase: CustomStringConvertible, Sendable {
   let weight: FloatBuffer
   let bias: FloatBuffer?
   /// What ends forward beside the bias: nothing, a function, or a residual and a function.
-  let followers: Int
+  var followers: Int
   /// The function; the identity stands for ReLU.
   var function: cnn_activation {
     [CNN_IDENTITY, CNN_RELU6, CNN_HARDSWISH, CNN_SILU][(shape.ic + shape.oc) / 3 % 4]
@@ -96,6 +96,19 @@ struct ConvolutionCase: CustomStringConvertible, Sendable {
     case .backwardData: (shape.planar ? shape.ic : rounded(shape.ic)) * shape.n * shape.ih * shape.iw
     case .backwardWeights: rounded(shape.oc) * shape.ic / shape.groups * shape.kh * shape.kw
     }
+  }
+
+  /// By how much ReLU6 makes the largest output smaller: errors are as large as the sums before it.
+  var cut: Double {
+    guard followers > 0, function == CNN_RELU6, let reference = cnn_conv_algorithm_named(CNN_ISA_REF, "ref")
+    else {
+      return 1
+    }
+    var plain = self
+    plain.followers = 0
+    guard let values = plain.run(reference.pointee, .forward)?.values else { return 1 }
+    let largest = (0..<Self.count(.forward, shape)).map { abs(values.pointer[$0]) }.filter(\.isFinite).max()
+    return max(1, Double(largest ?? 0) / 6)
   }
 
   /// The floats of an image, and whether their channels exist.

@@ -27,10 +27,10 @@ struct ExportONNXCommand: ParsableCommand {
     }
   }
 
-  func run() throws {
-    try Program.runAlone {
-      let exported = try source.open()
-      try source.write(try exported.onnx(withNormalisation: !rawInput), "ONNX, opset \(ONNXExport.opset)")
-    }
+  func run() throws { try Program.runAlone { try write() } }
+
+  func write() throws {
+    let exported = try source.open()
+    try source.write(try exported.onnx(withNormalisation: !rawInput), "ONNX, opset \(ONNXExport.opset)")
   }
 }

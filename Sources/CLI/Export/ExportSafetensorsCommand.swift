@@ -16,10 +16,10 @@ struct ExportSafetensorsCommand: ParsableCommand {
 
   @OptionGroup var source: ExportSource
 
-  func run() throws {
-    try Program.runAlone {
-      let exported = try source.open()
-      try source.write(exported.safetensors(), "safetensors")
-    }
+  func run() throws { try Program.runAlone { try write() } }
+
+  func write() throws {
+    let exported = try source.open()
+    try source.write(exported.safetensors(), "safetensors")
   }
 }

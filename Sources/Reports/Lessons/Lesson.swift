@@ -102,7 +102,8 @@ package enum Lessons {
     let wanted = name.lowercased().replacing("_", with: "-")
     if let topic = topics.first(where: { $0.name == wanted }) { return topic }
     let starting = topics.map(\.name).filter { $0.hasPrefix(wanted) || wanted.hasPrefix($0) }
-    let near = starting + Spelling.nearest(3, to: wanted, among: topics.map(\.name)).filter { !starting.contains($0) }
+    let near =
+      starting + Spelling.nearest(3, to: wanted, among: topics.map(\.name)).filter { !starting.contains($0) }
     let offered = near.isEmpty ? topics.map(\.name) : Array(near.prefix(3))
     throw LessonError(
       "there is no topic \"\(name)\"; \(near.isEmpty ? "there are" : "nearest:") \(offered.joined(separator: ", "))"
