@@ -2,7 +2,7 @@ import Foundation
 import Reports
 import Testing
 
-@testable import Training
+import Training
 
 @Suite struct ScaleReportTests {
   private func plan(rounds: Int = 2) -> ScalePlan {

@@ -1,7 +1,7 @@
 import Collectives
 import Testing
 
-@testable import Training
+import Training
 
 @Suite struct ForecastTests {
   private func parts(nodes: Int = 6, floats: Int = 512 * 1024) -> StepParts {
