@@ -1,6 +1,5 @@
-import Testing
-
 import Collectives
+import Testing
 
 @Suite struct ExchangeScheduleTests {
   /// Groups' equal shares of so many microbatches, as work is divided.

@@ -1,7 +1,6 @@
 import Foundation
 import Reports
 import Testing
-
 import Training
 
 @Suite struct ScaleReportTests {

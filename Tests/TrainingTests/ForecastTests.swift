@@ -1,6 +1,5 @@
 import Collectives
 import Testing
-
 import Training
 
 @Suite struct ForecastTests {
