@@ -12,8 +12,9 @@ extension Conv2d: ONNXConvertible {
       let (above, left) = (whole.height / 2, whole.width / 2)
       pads = [above, left, whole.height - above, whole.width - left]
     }
+    let weight: Shape = [outputChannels, place.input.channels / groups, kernel.height, kernel.width]
     let output = place.add(
-      "Conv", [inputs[0].name] + place.arrays(), "",
+      "Conv", [inputs[0].name] + place.arrays(weight: weight), "",
       [
         ("kernel_shape", .integers([kernel.height, kernel.width])), ("pads", .integers(pads)),
         ("strides", .integers([stride.height, stride.width])),

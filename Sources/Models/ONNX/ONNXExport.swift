@@ -150,10 +150,12 @@ struct ONNXPlace {
     graph.add(values, named: "\(node.name)/\(part)")
   }
 
-  /// The layer's arrays as initializers by their own names, parameters then statistics.
-  mutating func arrays() -> [String] {
-    (node.parameters + node.statistics).map { entry in
-      graph.add(Tensor(shape: entry.shape, values: entry.array(in: values.pointer)), named: entry.name)
+  /// The layer's arrays as initializers by their own names, parameters then statistics; the first of another
+  /// `shape` where one is given.
+  mutating func arrays(weight shape: Shape? = nil) -> [String] {
+    (node.parameters + node.statistics).enumerated().map { number, entry in
+      let shape = number == 0 ? shape ?? entry.shape : entry.shape
+      return graph.add(Tensor(shape: shape, values: entry.array(in: values.pointer)), named: entry.name)
     }
   }
 }

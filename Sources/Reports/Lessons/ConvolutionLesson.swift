@@ -16,8 +16,8 @@ enum ConvolutionLesson {
 
   /// Kernels that people made before networks learned them.
   static let classical: [(name: String, kernel: [[Float]])] = [
-    ("Sobel, vertical edges", sobel),
-    ("Sobel, horizontal edges", [[-1, -2, -1], [0, 0, 0], [1, 2, 1]]),
+    ("Sobel, across", sobel),
+    ("Sobel, down", [[-1, -2, -1], [0, 0, 0], [1, 2, 1]]),
     ("Laplacian", [[0, 1, 0], [1, -4, 1], [0, 1, 0]]),
     ("sharpen", [[0, -1, 0], [-1, 5, -1], [0, -1, 0]]),
     ("Gaussian, σ = 1.5", weights(side: 7, gaussian)), ("Gabor, 45°", weights(side: 7, gabor)),

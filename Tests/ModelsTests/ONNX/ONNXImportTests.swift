@@ -64,8 +64,11 @@ import Testing
     let input = FeatureShape(channels: 3, height: 64, width: 64)
     let network = try ModelZoo.network(name, input: input, options: .init(classes: 3))
     let values = network.initialValues(seed: 5)
-    let back = try Self.read(Self.file(network, values, normalised: true))
+    let file = try Self.file(network, values, normalised: true)
+    let back = try Self.read(file)
     #expect(Self.outline(back.network) == Self.outline(network))
+    let ranks = Dictionary(file.graph.initializer.map { ($0.name, $0.dims.count) }) { first, _ in first }
+    #expect(file.graph.node.filter { $0.opType == "Conv" }.allSatisfy { ranks[$0.input[1]] == 4 })
     #expect(back.normalisation?.mean == [0.5, 0.25, 0.75] && back.normalisation?.deviation == [2, 3, 4])
     #expect(back.metadata["image_resize"] == "70")
     #expect(back.network.layout.entries.map(\.name) == network.layout.entries.map(\.name))
