@@ -11,28 +11,14 @@ weights load into torchvision with strict=True, and torchvision, ONNX Runtime an
 timm's names are compared array by array. Needs torch, torchvision, timm, onnx, onnxruntime, safetensors.
 Exit status 1 where anything differs.
 """
-import argparse, json, os, subprocess, sys, tempfile
+import argparse, json, os, subprocess, sys, tempfile, types
 
 import numpy as np
 import torch
 
-
-def import_torchvision():
-    """A torchvision built for another device registers operators that this torch lacks; no model here uses them."""
-    register = torch.library.register_fake
-
-    def tolerant(op, func=None, /, **kinds):
-        if isinstance(op, str) and op.startswith("torchvision::"):
-            return (lambda f: f) if func is None else func
-        return register(op, func, **kinds)
-
-    torch.library.register_fake = tolerant
-    import torchvision
-    torch.library.register_fake = register
-    return torchvision
-
-
-torchvision = import_torchvision()
+# torchvision's registrations need its compiled operators, which the classifiers do not use.
+sys.modules["torchvision._meta_registrations"] = types.ModuleType("torchvision._meta_registrations")
+import torchvision
 import onnx
 import onnxruntime
 from safetensors.torch import load_file, save_file
