@@ -65,7 +65,7 @@ final class BucketMessages: ExchangeMessages {
     _ communicator: Communicator, buckets: Buckets, memory: NodeMemory, sendsSums: Bool,
     rounding: cnn_rounding_kernels?
   ) {
-    self.communicator = communicator
+    self.communicator = communicator.limited(to: min(communicator.countLimit, EagerMessages.messageFloats))
     self.buckets = buckets
     self.memory = memory
     self.sendsSums = sendsSums

@@ -58,6 +58,7 @@ package final class Communicator {
 
   private init(expecting processes: Int?) throws {
     var granted: Int32 = 0
+    EagerMessages.ask()
     try CommunicationError.check(cnn_mpi_start(&granted), "MPI_Init_thread", rank: 0)
     guard granted != 0 else {
       throw CommunicationError(call: "MPI_Init_thread", rank: 0, reason: "no support for MPI_THREAD_FUNNELED")

@@ -31,6 +31,22 @@ package enum MPILibrary {
   }
 }
 
+/// What the exchange of gradients asks of Open MPI's TCP; other libraries and other networks don't read it.
+///
+/// A message above the eager limit waits for the receiver's word that there is room, and that word stands in line
+/// behind all that the receiver itself is sending: with both directions of a link full, each waits for the other.
+/// Gradients have their room ready, so they go without asking, in pieces of `messageFloats`.
+enum EagerMessages {
+  /// Elements of a piece: 256 KB of floats.
+  static let messageFloats = 1 << 16
+  private static let headerBytes = 4096
+
+  /// To be called before MPI starts. Whoever has set the limit (`mpirun --mca`, the environment) keeps it.
+  static func ask() {
+    setenv("OMPI_MCA_btl_tcp_eager_limit", "\(4 * messageFloats + headerBytes)", 0)
+  }
+}
+
 extension Communicator {
   /// Whether the ranks of each node can map each other's memory; else they exchange by messages. Collective.
   package func canShareMemory() throws -> Bool {

@@ -265,8 +265,18 @@ struct Convolution {
       }
       return
     }
-    withUnsafePointer(to: shape) { shape in
+    calls(wave) { shape in
       withUnsafePointer(to: ending) { algorithm.pointee.forward(shape, y, x, weight, prepared, $0, scratch) }
+    }
+  }
+
+  /// One call of a kernel for the whole wave, or one for each microbatch where the lane wants to pause: what comes out
+  /// for an image is the same.
+  private func calls(_ wave: Wave, _ body: (UnsafePointer<ConvolutionShape>) -> Void) {
+    guard let pause = wave.pause else { return withUnsafePointer(to: shape, body) }
+    for images in wave.microbatches {
+      withUnsafePointer(to: shape(of: images), body)
+      pause()
     }
   }
 
@@ -291,7 +301,7 @@ struct Convolution {
       return
     }
     let weights = prepared + preparedCount(CNN_CONV_FORWARD)
-    withUnsafePointer(to: shape) { algorithm.pointee.backward_data($0, dx, dy, weight, weights, scratch) }
+    calls(wave) { algorithm.pointee.backward_data($0, dx, dy, weight, weights, scratch) }
   }
 
   /// Overwrites dWeight with the sum over the images of one microbatch.

@@ -86,6 +86,9 @@ package struct Wave: Sendable {
   /// The images of each microbatch, one run after another from 0.
   package var microbatches: [Range<Int>]
   package var places: [BatchPlace]
+  /// What the lane has to do now and then beside computing, its messages say: operators that take long call it
+  /// between two microbatches. Nil where there is nothing.
+  package var pause: (@Sendable () -> Void)?
 
   package init(microbatches: [Range<Int>], places: [BatchPlace]) {
     precondition(

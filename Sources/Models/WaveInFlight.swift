@@ -41,6 +41,15 @@ package final class WaveInFlight {
     }
   }
 
+  /// What operators call between two microbatches (`Wave.pause`).
+  package var pause: (@Sendable () -> Void)? {
+    didSet {
+      for node in forwardPasses.indices { forwardPasses[node].wave.pause = pause }
+      for number in repeatedPasses.indices { repeatedPasses[number].wave.pause = pause }
+      for node in backwardPasses.indices { backwardPasses[node].wave.pause = pause }
+    }
+  }
+
   /// - Parameters:
   ///   - values: the flat parameters and running statistics, read only.
   ///   - prepared: what was made of them.

@@ -65,6 +65,9 @@ final class Lane: @unchecked Sendable {
     reduction = cnn_reduction_kernels_for(kernels.kernelTable).pointee
   }
 
+  /// Has the lane's messages moved on between the microbatches of an operator too.
+  func pauses(for exchange: LaneExchange) { inFlight?.pause = { exchange.poll() } }
+
   /// Bytes for activations, their gradients and scratch; bytes of sums on their way up the tree.
   var memoryBytes: (activations: Int, tree: Int) {
     let floats = inFlight.map { $0.plan.arenaCount + $0.plan.scratchCount } ?? 0

@@ -32,7 +32,7 @@ struct BucketSchedule: Sendable {
 }
 
 /// What a lane tells the reducer between two operators, and what it waits for.
-struct LaneExchange {
+struct LaneExchange: Sendable {
   let reducer: GradientReducer
   let schedule: BucketSchedule
   let lane: Int

@@ -154,6 +154,9 @@ package final class TrainingStep: @unchecked Sendable {
     momenta = network.nodes.filter(\.gathersStatistics).flatMap { node in
       node.statistics.map { _ in Double((node.layer as? BatchNorm2d)?.momentum ?? 0) }
     }
+    if reducer.groupCount > 1 {
+      for (number, lane) in lanes.enumerated() { lane.pauses(for: exchange(number, rounding: nil)) }
+    }
   }
 
   /// Parameters and running statistics; the metrics of the last step follow those that are trained. All ranks that share memory
