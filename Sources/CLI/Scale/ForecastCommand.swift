@@ -44,6 +44,12 @@ struct ForecastCommand: ParsableCommand {
   @Option(help: "Latency of a message between nodes, in microseconds.") var latencyUs = 5.0
   @Option(help: "What a message costs the lane that sends or gets it, in microseconds.") var messageUs = 1.5
   @Option(
+    help: """
+      How fast a lane gets its messages through the system's sockets, in Gbit/s each way; 0 where the network reads \
+      memory by itself.
+      """)
+  var socketGbits = 0.0
+  @Option(
     help: ArgumentHelp("Latency and bandwidth from a result of `bench reduce --json`.", valueName: "file"))
   var reduce: String?
   @Option(help: "How many times as fast lanes are as the one that is measured.") var speed = 1.0
@@ -80,7 +86,7 @@ struct ForecastCommand: ParsableCommand {
 
   func validate() throws {
     guard size > 0, classes > 1, microbatch > 0, microbatchesPerLane > 0, batch >= 0, lanes > 0, seconds > 0,
-      latencyUs >= 0, messageUs >= 0, speed > 0, lanesPerCore > 0, bucketBytes >= 0
+      latencyUs >= 0, messageUs >= 0, socketGbits >= 0, speed > 0, lanesPerCore > 0, bucketBytes >= 0
     else { throw ValidationError("sizes, counts and times are positive, and there are at least 2 classes") }
     guard fanIn == 0 || (fanIn > 1 && fanIn & (fanIn - 1) == 0) else {
       throw ValidationError("--fan-in expects 0 or a power of two from 2 on, got \(fanIn)")
@@ -91,7 +97,10 @@ struct ForecastCommand: ParsableCommand {
     try Program.runAlone {
       if simgrid { _ = try SimGridReplay.program() }
       let measured = try measured.map(Self.step)
-      let networks = try networks()
+      var networks = try networks()
+      if socketGbits > 0 {
+        for index in networks.indices { networks[index].secondsPerByte = 8e-9 / socketGbits }
+      }
       let parts = try measureParts()
       if let out {
         try FileManager.default.createDirectory(atPath: out, withIntermediateDirectories: true)

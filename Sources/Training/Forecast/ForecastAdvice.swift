@@ -48,6 +48,7 @@ package struct ForecastAdvice: Codable, Sendable, Equatable {
       without("what messages cost the lane that sends them, by their number") {
         $0.network.messageSeconds = 0
       },
+      without("what sockets cost the lane, by bytes") { $0.network.secondsPerByte = 0 },
       without("the slowest rank of so many, whom all wait for") { $0.noise = false },
       without("adding sums up") { $0.parts.addBytesPerSecond = .infinity },
     ].filter { $0.gainSeconds > Self.noticeable * now.stepSeconds }.sorted { $0.gainSeconds > $1.gainSeconds }

@@ -6,11 +6,15 @@ package struct NetworkFigures: Codable, Sendable, Equatable {
   package var latencySeconds: Double
   /// What a message costs the lane that sends it, or gets it.
   package var messageSeconds: Double
+  /// What a lane is kept from computing for each byte that its rank sends while it gets one: the system's copies in
+  /// and out of sockets, say. 0 where the network reads memory by itself.
+  package var secondsPerByte = 0.0
 
   enum CodingKeys: String, CodingKey {
     case bytesPerSecond = "bytes_per_second"
     case latencySeconds = "latency_seconds"
     case messageSeconds = "message_seconds"
+    case secondsPerByte = "seconds_per_byte"
   }
 
   package init(bytesPerSecond: Double, latencySeconds: Double, messageSeconds: Double) {

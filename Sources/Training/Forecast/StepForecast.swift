@@ -114,7 +114,7 @@ package struct StepForecast: Codable, Sendable, Equatable {
     addSeconds = costs.local.reduce(0, +) + hops.reduce(0) { $0 + $1.addSeconds }
     updateSeconds = costs.update.reduce(0, +)
     messagesPerRank = hops.reduce(0) { $0 + $1.messages }
-    messageSeconds = Double(messagesPerRank) * costs.network.messageSeconds
+    messageSeconds = 2 * hops.reduce(0) { $0 + costs.halfOfMessages($1) }
     bytesPerNode = hops.reduce(0) { $0 + $1.linkBytes }
     linkSeconds = bytesPerNode / costs.network.bytesPerSecond
     waitSeconds = max(0, stepSeconds - busy - addSeconds - updateSeconds - messageSeconds)
@@ -194,10 +194,10 @@ extension ForecastJob {
           // Ranks of a node share its link, and each adds up its part.
           let add = Double(4 * back) / Double(ranksPerNode) / parts.addBytesPerSecond * factor
           sums[bucket][number].raise(
-            linkBytes: Double(4 * max(out, back)), messages: messages, addSeconds: add)
+            linkBytes: Double(4 * max(out, back)), ranks: ranksPerNode, messages: messages, addSeconds: add)
           let (newOut, newBack) = (floats(round.receives, values: true), floats(round.sends, values: true))
           values[bucket][schedule.rounds - 1 - number].raise(
-            linkBytes: Double(4 * max(newOut, newBack)), messages: messages, addSeconds: 0)
+            linkBytes: Double(4 * max(newOut, newBack)), ranks: ranksPerNode, messages: messages, addSeconds: 0)
         }
       }
     }
@@ -212,8 +212,9 @@ extension ForecastJob {
 }
 
 extension StepWalk.Hop {
-  fileprivate mutating func raise(linkBytes: Double, messages: Int, addSeconds: Double) {
+  fileprivate mutating func raise(linkBytes: Double, ranks: Int, messages: Int, addSeconds: Double) {
     self.linkBytes = max(self.linkBytes, linkBytes)
+    laneBytes = self.linkBytes / Double(ranks)
     self.messages = max(self.messages, messages)
     self.addSeconds = max(self.addSeconds, addSeconds)
   }

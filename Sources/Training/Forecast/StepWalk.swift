@@ -13,13 +13,16 @@ package struct StepWalk {
   package struct Hop: Sendable, Equatable {
     /// What the node's link carries, in the direction that has more.
     package var linkBytes: Double
+    /// The same of one rank.
+    package var laneBytes: Double
     /// That a rank sends and gets.
     package var messages: Int
     /// What a rank adds to its sums when they are there.
     package var addSeconds: Double
 
-    package init(linkBytes: Double, messages: Int, addSeconds: Double) {
+    package init(linkBytes: Double, laneBytes: Double? = nil, messages: Int, addSeconds: Double) {
       (self.linkBytes, self.messages, self.addSeconds) = (linkBytes, messages, addSeconds)
+      self.laneBytes = laneBytes ?? linkBytes
     }
   }
 
@@ -43,6 +46,11 @@ package struct StepWalk {
     package var network = NetworkFigures(bytesPerSecond: .infinity, latencySeconds: 0, messageSeconds: 0)
 
     package init() {}
+
+    /// What sending a hop's messages costs a lane, or getting them.
+    func halfOfMessages(_ hop: Hop) -> Double {
+      (Double(hop.messages) * network.messageSeconds + hop.laneBytes * network.secondsPerByte) / 2
+    }
   }
 
   /// What a rank does, in its order: what a trace of it is made of.
@@ -134,7 +142,7 @@ package struct StepWalk {
 
   private mutating func post(_ bucket: Int, round: Int, values: Bool) {
     let hop = (values ? costs.values : costs.sums)[bucket][round]
-    spend(Double(hop.messages) / 2 * costs.network.messageSeconds)
+    spend(costs.halfOfMessages(hop))
     linkFree = max(now, linkFree) + hop.linkBytes / costs.network.bytesPerSecond
     if !values { sumsLeave = linkFree }
     stages[bucket] = values ? .values(round: round, left: linkFree) : .sums(round: round, left: linkFree)
@@ -146,7 +154,7 @@ package struct StepWalk {
   private mutating func take(_ bucket: Int, round: Int, values: Bool) {
     if keepsEvents { events.append(.await(bucket: bucket, round: round, values: values)) }
     let hop = (values ? costs.values : costs.sums)[bucket][round]
-    spend(Double(hop.messages) / 2 * costs.network.messageSeconds + hop.addSeconds)
+    spend(costs.halfOfMessages(hop) + hop.addSeconds)
   }
 
   private mutating func update(_ bucket: Int) {
