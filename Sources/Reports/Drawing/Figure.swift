@@ -86,6 +86,16 @@ package struct Figure: Sendable {
   /// Where each panel stands, titles left out, in the order of `panels`.
   package func frames(width: Double) -> [Rect] { layout(width: width).panels.map(\.frame) }
 
+  /// Every text of the figure and the paper that it takes.
+  package func texts(width: Double) -> [(text: String, frame: Rect)] {
+    var texts: [(text: String, frame: Rect)] = []
+    _ = Canvas.svg(width: width, height: height(width: width), theme: .light) { canvas in
+      draw(on: canvas, width: width)
+      texts = canvas.texts
+    }
+    return texts
+  }
+
   private func draw(on canvas: Canvas, width: Double) {
     let (panels, titleLines, captionTop) = layout(width: width)
     for (number, line) in titleLines.enumerated() {
