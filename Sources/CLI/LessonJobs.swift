@@ -5,6 +5,11 @@ import Training
 
 /// The jobs that the lesson `allreduce` looks at: this program on some ranks of this machine, as `verify` starts it.
 enum LessonJobs {
+  /// Nine microbatches, which fall to three and four ranks otherwise than the tree groups them.
+  private static let small = [
+    "data.image.size=32", "data.synthetic.images=160", "training.batch=63", "training.microbatch=7",
+  ]
+
   /// nil where there is nothing to start ranks with.
   static func steps(of run: String?, data: String?) -> StepJobs? {
     let folders = (ProcessInfo.processInfo.environment["PATH"] ?? "").split(separator: ":")
@@ -13,7 +18,7 @@ enum LessonJobs {
     }
     let settings =
       (run.map { ["--config", RunDirectory.configPath(of: $0)] }
-        ?? VerifyCommand.small.flatMap { ["--set", $0] }) + (data.map { ["--data", $0] } ?? [])
+        ?? small.flatMap { ["--set", $0] }) + (data.map { ["--data", $0] } ?? [])
     return StepJobs(of: run.map { "the first step of \($0)" } ?? "a step of the seed CNN on synthetic cells")
     {
       ranks, isTree in

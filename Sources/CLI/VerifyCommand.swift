@@ -100,7 +100,7 @@ struct VerifyCommand: ParsableCommand {
 
   /// What is run where no configuration is given: batch norm, dropout, augmentation, and batches of 8 and 7
   /// microbatches, which fall to three ranks otherwise than the tree groups them.
-  static let small = [
+  private static let small = [
     "data.image.size=32", "data.synthetic.images=160", "training.batch=60", "training.microbatch=8",
   ]
 

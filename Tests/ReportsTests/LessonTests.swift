@@ -232,6 +232,11 @@ import Training
     #expect(right.figure.svg() != wrong.figure.svg())
   }
 
+  @Test func pagesHaveParagraphsThatFlowAndTablesAsTheyAre() {
+    let page = LessonSite.prose("One\nsentence < two.\n\n  a  b\n\n  c  d\n\nMore.")
+    #expect(page == "<p>One sentence &lt; two.</p>\n<pre>  a  b\n\n  c  d</pre>\n<p>More.</p>")
+  }
+
   @Test func unknownTopicsOfferTheNearest() {
     let error = #expect(throws: LessonError.self) { try Lessons.topic(named: "convolutoin") }
     #expect(error?.description == "there is no topic \"convolutoin\"; nearest: convolution")

@@ -82,7 +82,8 @@ package struct Chart: Panel {
   }
 
   package func height(width: Double) -> Double {
-    min(size.height, width * size.height / size.width * 1.15) + Double(legend(width: width).count) * 17
+    min(size.height, max(width * size.height / size.width * 1.15, width * 0.62)) + Double(
+      legend(width: width).count) * 17
   }
 
   /// How a series is told from others: by colour, and when those are used up by the shape of its points, too.

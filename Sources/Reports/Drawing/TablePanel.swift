@@ -26,9 +26,10 @@ package struct TablePanel: Panel {
 
   /// A row as a paragraph: its first cell, then `head value` one after another.
   private func paragraph(_ row: [String], _ width: Double) -> [String] {
-    let parts = zip(rows[0], row).dropFirst().map { head, cell in head.isEmpty ? cell : "\(head) \(cell)" }
+    let parts = zip(rows[0], row).dropFirst().filter { !$0.1.isEmpty && $0.1 != "–" }
+      .map { head, cell in head.isEmpty ? cell : "\(head) \(cell)" }
     return TextWeight.regular.lines(
-      of: parts.filter { !$0.isEmpty }.joined(separator: " · "), size: Self.size, width: width)
+      of: parts.joined(separator: " · "), size: Self.size, width: width)
   }
 
   package func height(width: Double) -> Double {

@@ -131,7 +131,7 @@ enum AllReduceLesson {
     return """
       The same on real ranks, each row a job of its own: \(compared.subject).
 
-      \(LessonText.table(compared.table))\(example ?? "")
+      \(LessonText.table(compared.table))\(example ?? "")\(compared.lucky)
 
       `cnn-dist verify` does this for more steps, ranks and lanes.
       """

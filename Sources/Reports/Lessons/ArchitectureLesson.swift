@@ -32,7 +32,13 @@ enum ArchitectureLesson {
   private static func name(of names: [String]) -> String {
     guard names.count > 1, var common = names.first else { return names.first ?? "" }
     for name in names { while !name.hasPrefix(common) { common.removeLast() } }
-    while let last = common.last, last.isNumber || last == "_" { common.removeLast() }
+    // Not in the middle of a number, nor after the letter of a series such as b0, b1.
+    let isCut = names.contains { $0.dropFirst(common.count).first?.isNumber == true }
+    if isCut {
+      while common.last?.isNumber == true { common.removeLast() }
+      if common.dropLast().last == "_" { common.removeLast() }
+    }
+    while common.last == "_" { common.removeLast() }
     return common.isEmpty ? names[0] : common
   }
 
@@ -69,7 +75,7 @@ enum ArchitectureLesson {
       points.sort { $0.place.x < $1.place.x }
       series.append(
         .init(
-          family.name, points.map(\.place), style: .lineAndPoints, labels: points.map(\.name)))
+          family.name, points.map(\.place), style: .points, labels: points.map(\.name)))
     }
     let (name, network) = try input.network()
     return Lesson(
@@ -112,17 +118,32 @@ enum ArchitectureLesson {
     let whole = boxes(of: network, Array(network.nodes.indices))
     if whole.count <= 14 { return [BoxGraph("\(name), layer by layer", whole)] }
     var panels: [any Panel] = [BoxGraph("\(name), by blocks", chain(of: network))]
-    if let block = network.blocks.first(where: {
-      inside($0, of: network).contains { network.nodes[$0].inputs.count > 1 }
-    }) {
-      panels.append(BoxGraph("In \(block.name)", boxes(of: network, inside(block, of: network))))
+    if let (prefix, nodes) = branching(of: network) {
+      panels.append(BoxGraph("In \(prefix)", boxes(of: network, nodes, within: prefix + ".")))
     }
     return panels
   }
 
+  /// The first block that branches; where none does, the beginning of the first stage in which blocks are joined, as
+  /// dense blocks are.
+  private static func branching(of network: Network) -> (prefix: String, nodes: [Int])? {
+    func joins(_ nodes: [Int]) -> Bool { nodes.contains { network.nodes[$0].inputs.count > 1 } }
+    for block in network.blocks {
+      let nodes = inside(block.name, of: network)
+      if joins(nodes) { return (block.name, nodes) }
+    }
+    for block in network.blocks {
+      let prefix = block.name.split(separator: ".").dropLast().joined(separator: ".")
+      let nodes = prefix.isEmpty ? [] : inside(prefix, of: network)
+      let ends = nodes.filter { network.nodes[$0].inputs.count > 1 }
+      if let last = ends.prefix(3).last { return (prefix, nodes.filter { $0 <= last }) }
+    }
+    return nil
+  }
+
   /// The nodes of a block, joins and what stands between its layers included.
-  private static func inside(_ block: NetworkBlock, of network: Network) -> [Int] {
-    network.nodes.indices.filter { network.nodes[$0].name.hasPrefix(block.name + ".") }
+  private static func inside(_ block: String, of network: Network) -> [Int] {
+    network.nodes.indices.filter { network.nodes[$0].name.hasPrefix(block + ".") }
   }
 
   /// A run of blocks of one stage that have the same extent.
@@ -133,21 +154,28 @@ enum ArchitectureLesson {
     var joins: String
   }
 
+  /// The name without what tells blocks of one stage apart: `layer1` of layer1.0, `inception` of inception3a,
+  /// `features.denseblock1.denselayer` of its sixth layer.
+  private static func stage(of block: String) -> String {
+    var name = Substring(block)
+    if name.last?.isLetter == true, name.dropLast().last?.isNumber == true { name.removeLast() }
+    while let last = name.last, last.isNumber || last == "." { name.removeLast() }
+    return String(name)
+  }
+
   /// One box for each stage.
   private static func chain(of network: Network) -> [BoxGraph.Box] {
     var stages: [Stage] = []
     for block in network.blocks {
-      let nodes = inside(block, of: network)
+      let nodes = inside(block.name, of: network)
       guard let last = nodes.last ?? network.nodes.firstIndex(where: { $0.name == block.name }) else {
         continue
       }
       let shape = network.nodes[last].shape
       let kinds = Set(nodes.map { network.nodes[$0].layer.kind })
       let joins = kinds.contains("Concat") ? "branches" : kinds.contains("Add") ? "residual" : ""
-      var parts = block.name.split(separator: ".")
-      if parts.last?.allSatisfy(\.isNumber) == true { parts.removeLast() }
-      let key =
-        "\(parts.joined(separator: ".")) \(shape.height) \(joins) \(block.name == network.blocks.last?.name)"
+      let isHead = block.name == network.blocks.last?.name
+      let key = "\(stage(of: block.name)) \(shape.height) \(joins) \(isHead)"
       if let known = stages.last, known.key == key {
         stages[stages.count - 1].names.append(block.name)
         stages[stages.count - 1].shape = shape
@@ -175,7 +203,7 @@ enum ArchitectureLesson {
   }
 
   /// A graph of some nodes, without the layers that only bend values, which follow almost everywhere.
-  static func boxes(of network: Network, _ nodes: [Int]) -> [BoxGraph.Box] {
+  static func boxes(of network: Network, _ nodes: [Int], within prefix: String = "") -> [BoxGraph.Box] {
     var place: [Int: Int] = [:]
     let outside =
       nodes.first.map { node -> FeatureShape in network.nodes[node].inputShapes[0] } ?? network.input
@@ -201,7 +229,8 @@ enum ArchitectureLesson {
       }
       boxes.append(
         .init(
-          node.name, note: "\(words) · \(shape(node.shape))", inputs: Array(Set(sources)).sorted(),
+          node.name.hasPrefix(prefix) ? String(node.name.dropFirst(prefix.count)) : node.name,
+          note: "\(words) · \(shape(node.shape))", inputs: Array(Set(sources)).sorted(),
           series: node.inputs.count > 1 ? 1 : node.parameters.isEmpty ? nil : 0))
     }
     return boxes

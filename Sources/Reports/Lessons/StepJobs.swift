@@ -45,7 +45,7 @@ struct JobComparison {
   /// A number that a plain sum makes otherwise: of which array, and as each job has it.
   let example: (name: String, numbers: [(what: String, value: Float)])?
 
-  static let counts = [1, 2, 4]
+  static let counts = [1, 3, 4]
 
   init(_ jobs: StepJobs, say: (String) -> Void) throws {
     subject = jobs.subject
@@ -87,6 +87,13 @@ struct JobComparison {
       return x.sign == .minus ? -bits : bits
     }
     return abs(place(a) - place(b))
+  }
+
+  /// Why plain sums of some jobs are equal nonetheless; empty where all differ.
+  var lucky: String {
+    rows.contains { !$0.isTree && $0.ranks > 1 && $0.differing == 0 }
+      ? "\n\nWhere ranks divide the microbatches evenly into powers of two, a plain sum may happen to be the tree's."
+      : ""
   }
 
   var table: [[String]] {
