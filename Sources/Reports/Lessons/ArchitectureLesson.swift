@@ -143,7 +143,10 @@ enum ArchitectureLesson {
 
   /// The nodes of a block, joins and what stands between its layers included.
   private static func inside(_ block: String, of network: Network) -> [Int] {
-    network.nodes.indices.filter { network.nodes[$0].name.hasPrefix(block + ".") }
+    network.nodes.indices.filter {
+      // A layer scale has the name of its block, as its array has in PyTorch.
+      network.nodes[$0].name == block || network.nodes[$0].name.hasPrefix(block + ".")
+    }
   }
 
   /// A run of blocks of one stage that have the same extent.
@@ -168,9 +171,7 @@ enum ArchitectureLesson {
     var stages: [Stage] = []
     for block in network.blocks {
       let nodes = inside(block.name, of: network)
-      guard let last = nodes.last ?? network.nodes.firstIndex(where: { $0.name == block.name }) else {
-        continue
-      }
+      guard let last = nodes.last else { continue }
       let shape = network.nodes[last].shape
       let kinds = Set(nodes.map { network.nodes[$0].layer.kind })
       let joins = kinds.contains("Concat") ? "branches" : kinds.contains("Add") ? "residual" : ""
@@ -186,7 +187,7 @@ enum ArchitectureLesson {
     var boxes = [BoxGraph.Box("image", note: shape(network.input))]
     for stage in stages {
       let (first, last) = (stage.names[0], stage.names[stage.names.count - 1])
-      let name = first == last ? first : "\(first) – \(last)"
+      let name = first == last ? first : "\(first) – \(last.split(separator: ".").last ?? "")"
       let words = [
         stage.names.count > 1 ? "\(stage.names.count) blocks" : "", stage.joins, shape(stage.shape),
       ]
