@@ -78,6 +78,14 @@ import Testing
     }
   }
 
+  /// Boxes stand below their inputs; those that would meet share what they wish for; none leaves the room.
+  @Test func boxesStandBelowTheirInputs() {
+    #expect(BoxGraph.places(of: [10, 10], around: [20, 60], gap: 5, in: 0...100) == [15, 55])
+    #expect(BoxGraph.places(of: [10, 10], around: [50, 50], gap: 10, in: 0...100) == [35, 55])
+    #expect(BoxGraph.places(of: [20, 20], around: [5, 95], gap: 5, in: 0...100) == [0, 80])
+    #expect(BoxGraph.places(of: [20, 20], around: [95, 95], gap: 5, in: 0...100) == [55, 80])
+  }
+
   @Test func lettersHaveOutlines() {
     for weight in [TextWeight.regular, .bold] {
       let unknown = "Größe ÷ Łódź Ψυχή Клетка 0123456789 −×≤≥→⟨⟩∗".unicodeScalars.filter {
