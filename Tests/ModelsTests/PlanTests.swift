@@ -1,5 +1,6 @@
 import Layers
 import Models
+import Synchronization
 import Tensors
 import Testing
 
@@ -119,7 +120,7 @@ struct PlanRun {
 
   func callAsFunction(
     mode: Mode, room: Int? = nil, segments: ActivationCheckpointing = .none,
-    kernels: InstructionSet = .detected
+    kernels: InstructionSet = .detected, pause: (@Sendable () -> Void)? = nil
   ) -> Result {
     let images = microbatches.reduce(0, +)
     let plan = Plan(
@@ -128,6 +129,7 @@ struct PlanRun {
     let prepared = PreparedWeights(network, values: values, mode: .training, kernels: kernels)
     for part in 0..<3 { prepared.prepare(part: part, of: 3) }
     let pass = WaveInFlight(plan, values: values, prepared: prepared)
+    pass.pause = pause
     var first = firstImage
     pass.load(
       zip(microbatches, pixels).map { images, pixels in
@@ -290,6 +292,19 @@ struct PlanTests {
         }
         #expect(logits == wave.logits, "\(kernels)")
       }
+    }
+  }
+
+  /// Convolutions call between microbatches where somebody wants to be called, and no bit changes.
+  @Test func pausesChangeNoBit() throws {
+    for network in [try winogradNetwork(), try branchingNetwork().fused()] {
+      let run = PlanRun(network, microbatches: [3, 2, 4])
+      let pauses = Atomic(0)
+      let paused = run(mode: .training) { _ = pauses.add(1, ordering: .relaxed) }
+      #expect(paused == run(mode: .training))
+      // Forward of each, and backward of all that aren't the first.
+      let convolutions = network.nodes.count { $0.layer is Conv2d || $0.layer is Linear }
+      #expect(pauses.load(ordering: .relaxed) == 3 * (2 * convolutions - 1))
     }
   }
 

@@ -126,6 +126,9 @@ import Training
     #expect(chatty.limits.first?.what.contains("number") == true)
     #expect(chatty.levers.contains { $0.setting.contains("fan_in") && $0.efficiency > chatty.efficiency })
     #expect(ForecastAdvice(job(nodes: 2, bandwidth: 1e15)).limits.isEmpty)
+    var copying = job(nodes: 8, bandwidth: 1e12)
+    copying.network.secondsPerByte = 1e-6
+    #expect(ForecastAdvice(copying).limits.first?.what.contains("sockets") == true)
   }
 
   /// Every message of the trace is sent once and received once, as long as the forecast's.
