@@ -88,7 +88,8 @@ struct ExplainCommand: ParsableCommand {
       }
       let width = rows.map { $0[0].count }.max() ?? 0
       let lines = rows.map { $0[0] + String(repeating: " ", count: width + 2 - $0[0].count) + $0[1] }
-      return (["cnn-dist explain TOPIC, or all:", ""] + lines).joined(separator: "\n")
+      let more = ["", "Each prints a text and draws a picture; cnn-dist explain --help has examples."]
+      return (["cnn-dist explain TOPIC, or all:", ""] + lines + more).joined(separator: "\n")
     }
     if topic == "all" { return try site() }
     let chosen = try Lessons.topic(named: topic)
@@ -128,7 +129,7 @@ struct ExplainCommand: ParsableCommand {
   private func input() throws -> LessonInput {
     var input = LessonInput()
     if let image {
-      input.image = try ImageDecoder.decode(path: image)
+      input.image = Self.reduced(try ImageDecoder.decode(path: image))
       input.imageName = URL(fileURLWithPath: image).lastPathComponent
     }
     input.run = try learned()
@@ -140,6 +141,14 @@ struct ExplainCommand: ParsableCommand {
     if !alone { input.jobs = LessonJobs.steps(of: runPath, data: data) }
     input.say = { Program.say($0) }
     return input
+  }
+
+  /// At most 1,024 pixels on a side: lessons show an image many times, and small.
+  private static func reduced(_ image: PixelImage) -> PixelImage {
+    let longer = max(image.width, image.height)
+    guard longer > 1024 else { return image }
+    return Resize.resize(
+      image, width: max(1, image.width * 1024 / longer), height: max(1, image.height * 1024 / longer))
   }
 
   /// The run, or the network with weights of a file.

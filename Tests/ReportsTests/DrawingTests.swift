@@ -61,6 +61,14 @@ import Testing
     }
   }
 
+  /// A thousand bars are more dots high than cairo draws at two for a pixel.
+  @Test func aPictureOfAnyHeightIsDrawn() throws {
+    let bars = (0..<1300).map { BarChart.Bar("bar \($0)", Double($0), text: "\($0)") }
+    let figure = Figure("", [BarChart("many", bars)])
+    let image = try decoded(figure.png(width: 300))
+    #expect(figure.height(width: 300) > 20_000 && image.height <= 32_767 && image.height > 31_900)
+  }
+
   /// Cells of a heat map have the colours of their values, in cells drawn one by one and in a raster.
   @Test(arguments: [2, 60]) func heatMapsShowTheirValues(side: Int) throws {
     let values = (0..<(side * side)).map { $0 < side * side / 2 ? -1.0 : 1.0 }

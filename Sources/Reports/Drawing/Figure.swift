@@ -131,12 +131,17 @@ package struct Figure: Sendable {
     Canvas.svg(width: width, height: height(width: width), theme: theme) { draw(on: $0, width: width) }
   }
 
-  /// A PNG of twice as many dots, so that it is sharp on today's screens and on paper.
+  /// A PNG of twice as many dots, so that it is sharp on today's screens and on paper; of fewer where it would be larger
+  /// than cairo draws.
   package func png(width: Double = 900, theme: Theme = .light, scale: Double = 2) -> [UInt8] {
-    Canvas.png(width: width, height: height(width: width), scale: scale, theme: theme) {
-      draw(on: $0, width: width)
-    }
+    let height = height(width: width)
+    return Canvas.png(
+      width: width, height: height, scale: min(scale, Self.mostDots / max(width, height)), theme: theme
+    ) { draw(on: $0, width: width) }
   }
+
+  /// On a side: cairo counts in 16 bits.
+  private static let mostDots = 32_000.0
 
   /// Writes `NAME.svg` and `NAME.png` into a folder, which is made where it is missing; returns their paths.
   @discardableResult

@@ -82,14 +82,14 @@ struct Constraints {
         "What is left of a weight",
         [
           .init("no penalty", fine.map { Point($0, $0) }, style: .ideal),
-          .init(
-            "L2, λ = 1, trained", zip(Self.targets, shrunk).map { Point($0, $1.l2) }, style: .points),
-          .init(
-            "L1, λ = 0.5, trained", zip(Self.targets, shrunk).map { Point($0, $1.l1) }, style: .points),
           .init("w*/(1 + λ)", fine.map { Point($0, $0 / 2) }),
           .init(
             "sign(w*) · max(0, |w*| − λ)",
             fine.map { Point($0, $0 == 0 ? 0 : $0 / abs($0) * max(0, abs($0) - 0.5)) }),
+          .init(
+            "L2, λ = 1, trained", zip(Self.targets, shrunk).map { Point($0, $1.l2) }, style: .points),
+          .init(
+            "L1, λ = 0.5, trained", zip(Self.targets, shrunk).map { Point($0, $1.l1) }, style: .points),
         ], x: Axis("w*, the best weight without a penalty"), y: Axis("ŵ, the weight found")),
     ]
   }

@@ -183,16 +183,20 @@ enum DropoutLesson {
     let means = classes.indices.map { index in LessonText.mean(draws.map { $0[index] }) }
     let deviations = classes.indices.map { index in LessonText.variance(draws.map { $0[index] }).squareRoot()
     }
-    let rows = zip(classes, zip(means, deviations)).map { name, pair in
-      "  \(name): \(LessonText.number(pair.0, 3)) ± \(LessonText.number(pair.1, 3))"
+    // The most probable, at most a dozen, in the order of the classes.
+    let shown = means.indices.sorted { means[$0] > means[$1] }.prefix(12).sorted()
+    func figures(_ index: Int) -> String {
+      "\(LessonText.number(means[index], 3)) ± \(LessonText.number(deviations[index], 3))"
     }
+    let few =
+      shown.count < classes.count ? ", the \(shown.count) most probable of \(classes.count) classes" : ""
     return (
-      "\(run.path), 50 masks over \(input.imageName) (probability ± deviation):\n\n"
-        + rows.joined(separator: "\n"),
+      "\(run.path), 50 masks over \(input.imageName) (probability ± deviation\(few)):\n\n"
+        + shown.map { "  \(classes[$0]): \(figures($0))" }.joined(separator: "\n"),
       BarChart(
         "Monte-Carlo dropout on \(input.imageName)",
-        zip(classes, zip(means, deviations)).map {
-          .init($0, $1.0, text: "\(LessonText.number($1.0, 3)) ± \(LessonText.number($1.1, 3))", series: 1)
+        shown.map {
+          .init(classes[$0], means[$0], text: figures($0), series: 1)
         }, width: 410), means, deviations
     )
   }

@@ -45,6 +45,9 @@ enum OutputSizeLesson {
   }
 
   static func make(_ input: LessonInput) throws -> Lesson {
+    if let size = input.size, size > 2048 {
+      throw LessonError("output-size runs images of at most 2048 pixels on a side, got \(size)")
+    }
     var (panels, rows, sides): ([any Panel], [[String]], [Double]) = (
       [], [["setting", "W", "K", "S", "P", "D", "formula", "engine"]], []
     )

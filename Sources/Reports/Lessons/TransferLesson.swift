@@ -44,9 +44,12 @@ enum TransferLesson {
     ]
     let frozen = parts.filter { $0.learnsFrom != 0 }
     let rows: [[String]] =
-      [["block", "parameters", "of all", "in this run"] + (beginning == nil ? [] : ["moved by"])]
+      [
+        ["block", "parameters", "of all"] + (config == nil ? [] : ["in this run"])
+          + (beginning == nil ? [] : ["moved by"])
+      ]
       + parts.map { part in
-        [part.name, Figures.grouped(part.count), share(part.count), part.words]
+        [part.name, Figures.grouped(part.count), share(part.count)] + (config == nil ? [] : [part.words])
           + (beginning == nil ? [] : [part.moved.map { LessonText.number($0, 4) } ?? "–"])
       }
     let subject = input.run.map { "\($0.path) (\(name), \($0.story))" } ?? name
