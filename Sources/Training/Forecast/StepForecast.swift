@@ -197,7 +197,8 @@ extension ForecastJob {
             linkBytes: Double(4 * max(out, back)), ranks: ranksPerNode, messages: messages, addSeconds: add)
           let (newOut, newBack) = (floats(round.receives, values: true), floats(round.sends, values: true))
           values[bucket][schedule.rounds - 1 - number].raise(
-            linkBytes: Double(4 * max(newOut, newBack)), ranks: ranksPerNode, messages: messages, addSeconds: 0)
+            linkBytes: Double(4 * max(newOut, newBack)), ranks: ranksPerNode, messages: messages,
+            addSeconds: 0)
         }
       }
     }
