@@ -12,6 +12,8 @@ package struct ExportedModel {
   package let classes: [String]
   /// Finished steps, which PyTorch's batch norms count, too.
   package let step: Int
+  /// Of the run's checkpoint; nil where there is no run.
+  package let state: CheckpointState?
   /// nil for weights of a file alone.
   package let preparation: Preparation?
   /// What a user should know.
@@ -39,6 +41,7 @@ package struct ExportedModel {
       remarks = []
     }
     (model, classes, step) = (config.modelName, state.classes, state.step)
+    self.state = state
     preparation = Preparation(
       mean: state.mean, deviation: state.deviation, resizedSide: config.data.image.resizedSide)
   }
@@ -47,9 +50,21 @@ package struct ExportedModel {
   package init(_ config: RunConfig, classes: Int, weights path: String) throws {
     network = try config.network(classes: classes)
     (values, remarks) = try network.values(of: path, inputAdaptation: config.model.inputAdaptation)
-    (model, step, preparation) = (config.modelName, 0, nil)
+    (model, step, preparation, state) = (config.modelName, 0, nil, nil)
     let names = CheckpointArrays.classes(in: try WeightsFile(path: path).metadata) ?? []
     self.classes = names.count == classes ? names : []
+  }
+
+  /// The network and weights of an ONNX file, with what else it says of its images.
+  package init(onnx path: String) throws {
+    let imported = try ONNXImport(path: path)
+    let described = try TrainedRun.Described(imported, path: path, overrides: [], data: nil)
+    (network, values, remarks) = (imported.network, imported.values, [])
+    (model, classes, step) = (described.config.modelName, described.state.classes, 0)
+    state = nil
+    preparation = Preparation(
+      mean: described.state.mean, deviation: described.state.deviation,
+      resizedSide: described.config.data.image.resizedSide)
   }
 
   /// As an ONNX model.

@@ -61,6 +61,14 @@ import Testing
     }
   }
 
+  /// A thousand bars are more dots high than cairo draws at two for a pixel.
+  @Test func aPictureOfAnyHeightIsDrawn() throws {
+    let bars = (0..<1300).map { BarChart.Bar("bar \($0)", Double($0), text: "\($0)") }
+    let figure = Figure("", [BarChart("many", bars)])
+    let image = try decoded(figure.png(width: 300))
+    #expect(figure.height(width: 300) > 20_000 && image.height <= 32_767 && image.height > 31_900)
+  }
+
   /// Cells of a heat map have the colours of their values, in cells drawn one by one and in a raster.
   @Test(arguments: [2, 60]) func heatMapsShowTheirValues(side: Int) throws {
     let values = (0..<(side * side)).map { $0 < side * side / 2 ? -1.0 : 1.0 }
@@ -76,6 +84,14 @@ import Testing
         abs(got[0] - wanted.red) < 0.02 && abs(got[1] - wanted.green) < 0.02
           && abs(got[2] - wanted.blue) < 0.02)
     }
+  }
+
+  /// Boxes stand below their inputs; those that would meet share what they wish for; none leaves the room.
+  @Test func boxesStandBelowTheirInputs() {
+    #expect(BoxGraph.places(of: [10, 10], around: [20, 60], gap: 5, in: 0...100) == [15, 55])
+    #expect(BoxGraph.places(of: [10, 10], around: [50, 50], gap: 10, in: 0...100) == [35, 55])
+    #expect(BoxGraph.places(of: [20, 20], around: [5, 95], gap: 5, in: 0...100) == [0, 80])
+    #expect(BoxGraph.places(of: [20, 20], around: [95, 95], gap: 5, in: 0...100) == [55, 80])
   }
 
   @Test func lettersHaveOutlines() {

@@ -67,6 +67,8 @@ package struct Axis: Sendable {
   /// A tick as text: `0.25`, `1500`, `20 k`, `3 M`.
   static func text(_ value: Double) -> String {
     let size = abs(value)
+    // Not "−0".
+    if size == 0 { return "0" }
     let (number, unit) =
       switch size {
       case 1e9...: (value / 1e9, " G")
@@ -74,7 +76,7 @@ package struct Axis: Sendable {
       case 1e4...: (value / 1e3, " k")
       default: (value, "")
       }
-    let digits = size != 0 && size < 1e-3 ? String(format: "%.0e", number) : String(format: "%.4g", number)
+    let digits = size < 1e-3 ? String(format: "%.0e", number) : String(format: "%.4g", number)
     return digits.replacing("-", with: "−") + unit
   }
 }

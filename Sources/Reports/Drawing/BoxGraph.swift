@@ -100,15 +100,19 @@ package struct BoxGraph: Panel {
     var frames = Array(repeating: Rect(x: 0, y: 0, width: 0, height: 0), count: boxes.count)
     for (level, row) in rows.enumerated() {
       let widths = row.map { boxWidth(boxes[$0]) * shrink }
-      let whole = widths.reduce(0, +) + Double(row.count - 1) * Self.gap * shrink
-      var x = frame.x + (frame.width - laneRoom - whole) / 2
-      for (box, width) in zip(row, widths) {
+      let middles = row.map { box -> Double in
+        let inputs = boxes[box].inputs.map { frames[$0].centre.x }
+        return inputs.isEmpty
+          ? frame.x + (frame.width - laneRoom) / 2 : inputs.reduce(0, +) / Double(inputs.count)
+      }
+      let lefts = Self.places(
+        of: widths, around: middles, gap: Self.gap * shrink, in: frame.x...(frame.maxX - laneRoom))
+      for (box, (x, width)) in zip(row, zip(lefts, widths)) {
         frames[box] = Rect(
           x: x, y: frame.y + Double(level) * (boxHeight + Self.levelGap), width: width, height: boxHeight)
-        x += width + Self.gap * shrink
       }
     }
-    let levels = levels
+    let (levels, rows) = (levels, rows)
     for (index, box) in boxes.enumerated() {
       for input in box.inputs where levels[index] - levels[input] == 1 {
         arrow(
@@ -118,12 +122,19 @@ package struct BoxGraph: Panel {
     }
     for ((from, to), lane) in zip(detours, lanes) {
       let x = frame.maxX - laneRoom + 6 + Self.lane * (Double(lane) + 0.5)
-      arrow(
-        canvas,
-        [
-          Point(frames[from].maxX, frames[from].centre.y), Point(x, frames[from].centre.y),
-          Point(x, frames[to].centre.y), Point(frames[to].maxX, frames[to].centre.y),
-        ])
+      let (start, end) = (frames[from], frames[to])
+      // Beside other boxes the way leads through the gap below or above the row, not behind them.
+      let leaves =
+        rows[levels[from]].last == from
+        ? [Point(start.maxX, start.centre.y), Point(x, start.centre.y)]
+        : [Point(start.centre.x, start.maxY), Point(start.centre.x, start.maxY + Self.levelGap * 0.35)]
+          + [Point(x, start.maxY + Self.levelGap * 0.35)]
+      let arrives =
+        rows[levels[to]].last == to
+        ? [Point(x, end.centre.y), Point(end.maxX, end.centre.y)]
+        : [Point(x, end.y - Self.levelGap * 0.65), Point(end.centre.x, end.y - Self.levelGap * 0.65)]
+          + [Point(end.centre.x, end.y)]
+      arrow(canvas, leaves + arrives)
     }
     for (box, rect) in zip(boxes, frames) {
       canvas.fill(rect, theme.surface, corner: 4)
@@ -142,6 +153,44 @@ package struct BoxGraph: Panel {
         box.note, in: Rect(x: rect.x, y: rect.y + half - 2, width: rect.width, height: half),
         size: Self.noteSize, theme.faintInk)
     }
+  }
+
+  /// Where boxes of a level begin: each as near as can be below the middle of its inputs, in their order, apart from each
+  /// other. Boxes that would meet stand side by side about the mean of their wishes.
+  package static func places(
+    of widths: [Double], around middles: [Double], gap: Double, in room: ClosedRange<Double>
+  ) -> [Double] {
+    /// Boxes side by side: where the first would begin by the wish of each, summed.
+    struct Group {
+      var wishes: Double
+      var boxes: Int
+      var width: Double
+      func start(in room: ClosedRange<Double>) -> Double {
+        max(room.lowerBound, min(wishes / Double(boxes), room.upperBound - width))
+      }
+    }
+    var groups: [Group] = []
+    for (width, middle) in zip(widths, middles) {
+      groups.append(Group(wishes: middle - width / 2, boxes: 1, width: width))
+      while groups.count > 1, let last = groups.last {
+        let before = groups[groups.count - 2]
+        let end = before.start(in: room) + before.width + gap
+        guard last.start(in: room) < end - 1e-9 else { break }
+        groups.removeLast()
+        groups[groups.count - 1] = Group(
+          wishes: before.wishes + last.wishes - Double(last.boxes) * (before.width + gap),
+          boxes: before.boxes + last.boxes, width: before.width + gap + last.width)
+      }
+    }
+    var places: [Double] = []
+    for group in groups {
+      var x = group.start(in: room)
+      for width in widths[places.count..<(places.count + group.boxes)] {
+        places.append(x)
+        x += width + gap
+      }
+    }
+    return places
   }
 
   private func arrow(_ canvas: Canvas, _ points: [Point]) {

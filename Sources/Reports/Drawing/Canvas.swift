@@ -8,6 +8,8 @@ package final class Canvas {
   package let width: Double
   package let height: Double
   private let context: OpaquePointer
+  /// The texts drawn so far, and the paper that their letters take: from the baseline to the height of capitals.
+  package private(set) var texts: [(text: String, frame: Rect)] = []
 
   /// The bytes of a file that cairo writes piece by piece.
   private final class Bytes {
@@ -152,6 +154,14 @@ package final class Canvas {
       case .middle: width / 2
       case .right: width
       }
+    let high = size * 0.73
+    texts.append(
+      (
+        text,
+        turned
+          ? Rect(x: place.x - high, y: place.y + shift - width, width: high, height: width)
+          : Rect(x: place.x - shift, y: place.y - high, width: width, height: high)
+      ))
     cairo_save(context)
     cairo_translate(context, place.x, place.y)
     if turned { cairo_rotate(context, -.pi / 2) }

@@ -17,16 +17,23 @@ package struct Chart: Panel {
     package var name: String
     package var points: [Point]
     package var style: Style
+    /// What stands beside each point, where there is room for it; empty, or one for each.
+    package var labels: [String]
     /// From the lowest to the highest of each point's repetitions; empty, or one for each.
     package var spreads: [ClosedRange<Double>]
 
     package init(
-      _ name: String, _ points: [Point], style: Style = .line, spreads: [ClosedRange<Double>] = []
+      _ name: String, _ points: [Point], style: Style = .line, spreads: [ClosedRange<Double>] = [],
+      labels: [String] = []
     ) {
       precondition(
         spreads.isEmpty || spreads.count == points.count,
         "\(points.count) points expect as many spreads, got \(spreads.count)")
+      precondition(
+        labels.isEmpty || labels.count == points.count,
+        "\(points.count) points expect as many labels, got \(labels.count)")
       (self.name, self.points, self.style, self.spreads) = (name, points, style, spreads)
+      self.labels = labels
     }
   }
 
@@ -75,16 +82,23 @@ package struct Chart: Panel {
   }
 
   package func height(width: Double) -> Double {
-    min(size.height, width * size.height / size.width * 1.15) + Double(legend(width: width).count) * 17
+    min(size.height, max(width * size.height / size.width * 1.15, width * 0.62)) + Double(
+      legend(width: width).count) * 17
   }
 
-  /// A colour for each series; ideals are faint and take none.
-  private func colours(_ theme: Theme) -> [Colour] {
+  /// How a series is told from others: by colour, and when those are used up by the shape of its points, too.
+  private struct Look {
+    var colour: Colour
+    var shape: Int
+  }
+
+  /// Ideals are faint and take no colour.
+  private func looks(_ theme: Theme) -> [Look] {
     var next = 0
     return series.map { entry in
-      if entry.style == .ideal { return theme.faintInk }
+      if entry.style == .ideal { return Look(colour: theme.faintInk, shape: 0) }
       defer { next += 1 }
-      return theme.series[next % theme.series.count]
+      return Look(colour: theme.series[next % theme.series.count], shape: next / theme.series.count)
     }
   }
 
@@ -126,14 +140,15 @@ package struct Chart: Panel {
         y.label, at: Point(frame.x + 11, plot.centre.y), size: 11, theme.faintInk, anchor: .middle,
         turned: true)
     }
-    let colours = colours(theme)
+    let looks = looks(theme)
     canvas.clipped(to: plot.inset(by: -5)) {
-      for (entry, colour) in zip(series, colours) { draw(entry, canvas, colour, plot, place) }
+      for (entry, look) in zip(series, looks) { draw(entry, canvas, look, plot, place) }
     }
+    drawLabels(canvas, plot, place)
     for (number, row) in rows.enumerated() {
       let y = frame.maxY - 17 * Double(rows.count - number) + 13
       for (index, x) in row {
-        drawKey(canvas, index, Point(frame.x + x, y - 4), colours[index])
+        drawKey(canvas, index, Point(frame.x + x, y - 4), looks[index])
         canvas.text(
           TextWeight.regular.cut(series[index].name, size: 11, width: frame.width - x - 26),
           at: Point(frame.x + x + 26, y), size: 11, theme.ink)
@@ -162,8 +177,9 @@ package struct Chart: Panel {
   }
 
   private func draw(
-    _ entry: Series, _ canvas: Canvas, _ colour: Colour, _ plot: Rect, _ place: (Point) -> Point
+    _ entry: Series, _ canvas: Canvas, _ look: Look, _ plot: Rect, _ place: (Point) -> Point
   ) {
+    let colour = look.colour
     let usable = entry.points.indices.filter { index in
       let point = entry.points[index]
       return point.x.isFinite && point.y.isFinite && (x.kind == .linear || point.x > 0)
@@ -197,21 +213,78 @@ package struct Chart: Panel {
       let radius = places.count > 80 ? 1.6 : 3.6
       for at in places {
         if places.count <= 80 { canvas.circle(at, radius: radius + 1.2, canvas.theme.background) }
-        canvas.circle(at, radius: radius, colour)
+        marker(canvas, at, radius, look)
       }
     }
   }
 
-  private func drawKey(_ canvas: Canvas, _ index: Int, _ at: Point, _ colour: Colour) {
+  /// A disc, a square, a triangle or a rhomb, of about the same area.
+  private func marker(_ canvas: Canvas, _ at: Point, _ radius: Double, _ look: Look) {
+    func polygon(_ corners: Int, _ size: Double, _ turn: Double) {
+      canvas.polygon(
+        (0..<corners).map { corner in
+          let angle = (Double(corner) / Double(corners) + turn) * 2 * Double.pi
+          return Point(at.x + size * sin(angle), at.y - size * cos(angle))
+        }, look.colour)
+    }
+    switch look.shape % 4 {
+    case 0: canvas.circle(at, radius: radius, look.colour)
+    case 1: polygon(4, radius * 1.3, 0.125)
+    case 2: polygon(3, radius * 1.5, 0)
+    default: polygon(4, radius * 1.45, 0)
+    }
+  }
+
+  /// Labels right of, left of, above or below their points, wherever they meet neither another label nor a point; those
+  /// that would are left out.
+  private func drawLabels(_ canvas: Canvas, _ plot: Rect, _ place: (Point) -> Point) {
+    for label in placedLabels(plot, place) {
+      canvas.text(
+        label.text, at: Point(label.frame.x, label.frame.maxY - 2), size: 9.5, canvas.theme.faintInk)
+    }
+  }
+
+  private func placedLabels(_ plot: Rect, _ place: (Point) -> Point) -> [(text: String, frame: Rect)] {
+    var taken = series.filter { $0.style != .ideal }.flatMap(\.points).map { point -> Rect in
+      let at = place(point)
+      return Rect(x: at.x - 4, y: at.y - 4, width: 8, height: 8)
+    }
+    var labels: [(String, Rect)] = []
+    for entry in series {
+      for (point, text) in zip(entry.points, entry.labels) where !text.isEmpty {
+        let at = place(point)
+        let (width, height) = (TextWeight.regular.width(of: text, size: 9.5), 11.0)
+        let frames = [
+          Rect(x: at.x + 7, y: at.y - height / 2, width: width, height: height),
+          Rect(x: at.x - 7 - width, y: at.y - height / 2, width: width, height: height),
+          Rect(x: at.x - width / 2, y: at.y - 7 - height, width: width, height: height),
+          Rect(x: at.x - width / 2, y: at.y + 7, width: width, height: height),
+        ]
+        let free = frames.first { frame in
+          frame.x >= plot.x && frame.maxX <= plot.maxX && frame.y >= plot.y && frame.maxY <= plot.maxY
+            && !taken.contains {
+              $0.x < frame.maxX && frame.x < $0.maxX && $0.y < frame.maxY && frame.y < $0.maxY
+            }
+        }
+        guard let free else { continue }
+        taken.append(free)
+        labels.append((text, free))
+      }
+    }
+    return labels
+  }
+
+  private func drawKey(_ canvas: Canvas, _ index: Int, _ at: Point, _ look: Look) {
+    let colour = look.colour
     let ends = [at, Point(at.x + 20, at.y)]
     switch series[index].style {
     case .ideal: canvas.line(ends, colour, width: 1.5, dash: [5, 4])
-    case .points: canvas.circle(Point(at.x + 10, at.y), radius: 3.6, colour)
+    case .points: marker(canvas, Point(at.x + 10, at.y), 3.6, look)
     case .steps: canvas.fill(Rect(x: at.x, y: at.y - 5, width: 20, height: 10), colour.opacity(0.6))
     case .line: canvas.line(ends, colour, width: 2)
     case .lineAndPoints:
       canvas.line(ends, colour, width: 2)
-      canvas.circle(Point(at.x + 10, at.y), radius: 3.6, colour)
+      marker(canvas, Point(at.x + 10, at.y), 3.6, look)
     }
   }
 }

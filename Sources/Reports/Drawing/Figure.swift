@@ -28,6 +28,8 @@ package struct Figure: Sendable {
   private static let titleSize = 19.0
   private static let panelTitleSize = 13.0
   private static let captionSize = 13.0
+  /// How much wider than its panel a title may make its place, at most to this width.
+  private static let titleRoom = 230.0
 
   /// A panel and where it stands.
   private struct Placed {
@@ -45,18 +47,18 @@ package struct Figure: Sendable {
     let titleLines = lines(title, Self.titleSize, .bold, room)
     var y = Self.margin + Double(titleLines.count) * Self.titleSize * 1.25 + (titleLines.isEmpty ? 0 : 10)
     var placed: [Placed] = []
-    var row: [(panel: any Panel, width: Double)] = []
+    var row: [(panel: any Panel, width: Double, slot: Double)] = []
     func closeRow() {
-      let titles = row.map { lines($0.panel.title, Self.panelTitleSize, .bold, $0.width) }
+      let titles = row.map { lines($0.panel.title, Self.panelTitleSize, .bold, $0.slot) }
       let titleHeight = Double(titles.map(\.count).max() ?? 0) * Self.panelTitleSize * 1.3
       var (x, lowest) = (Self.margin, 0.0)
-      for ((panel, width), titleLines) in zip(row, titles) {
+      for ((panel, width, slot), titleLines) in zip(row, titles) {
         let height = panel.height(width: width)
         placed.append(
           Placed(
             panel: panel, titleLines: titleLines,
             frame: Rect(x: x, y: y + titleHeight + (titleHeight > 0 ? 4 : 0), width: width, height: height)))
-        x += width + Self.gap
+        x += slot + Self.gap
         lowest = max(lowest, height)
       }
       if !row.isEmpty { y += titleHeight + (titleHeight > 0 ? 4 : 0) + lowest + Self.gap }
@@ -65,12 +67,15 @@ package struct Figure: Sendable {
     var used = 0.0
     for panel in panels {
       let wanted = min(panel.idealWidth, room)
-      if !row.isEmpty, used + wanted > room + 0.5 {
+      // A narrow panel leaves its title some room, so that few titles are broken.
+      let titleWidth = TextWeight.bold.width(of: panel.title, size: Self.panelTitleSize) + 1
+      let slot = min(room, max(wanted, min(titleWidth, Self.titleRoom)))
+      if !row.isEmpty, used + slot > room + 0.5 {
         closeRow()
         used = 0
       }
-      row.append((panel, wanted))
-      used += wanted + Self.gap
+      row.append((panel, wanted, slot))
+      used += slot + Self.gap
     }
     closeRow()
     return (placed, titleLines, y - (placed.isEmpty ? 0 : Self.gap - 14))
@@ -85,6 +90,16 @@ package struct Figure: Sendable {
 
   /// Where each panel stands, titles left out, in the order of `panels`.
   package func frames(width: Double) -> [Rect] { layout(width: width).panels.map(\.frame) }
+
+  /// Every text of the figure and the paper that it takes.
+  package func texts(width: Double) -> [(text: String, frame: Rect)] {
+    var texts: [(text: String, frame: Rect)] = []
+    _ = Canvas.svg(width: width, height: height(width: width), theme: .light) { canvas in
+      draw(on: canvas, width: width)
+      texts = canvas.texts
+    }
+    return texts
+  }
 
   private func draw(on canvas: Canvas, width: Double) {
     let (panels, titleLines, captionTop) = layout(width: width)
@@ -116,12 +131,17 @@ package struct Figure: Sendable {
     Canvas.svg(width: width, height: height(width: width), theme: theme) { draw(on: $0, width: width) }
   }
 
-  /// A PNG of twice as many dots, so that it is sharp on today's screens and on paper.
+  /// A PNG of twice as many dots, so that it is sharp on today's screens and on paper; of fewer where it would be larger
+  /// than cairo draws.
   package func png(width: Double = 900, theme: Theme = .light, scale: Double = 2) -> [UInt8] {
-    Canvas.png(width: width, height: height(width: width), scale: scale, theme: theme) {
-      draw(on: $0, width: width)
-    }
+    let height = height(width: width)
+    return Canvas.png(
+      width: width, height: height, scale: min(scale, Self.mostDots / max(width, height)), theme: theme
+    ) { draw(on: $0, width: width) }
   }
+
+  /// On a side: cairo counts in 16 bits.
+  private static let mostDots = 32_000.0
 
   /// Writes `NAME.svg` and `NAME.png` into a folder, which is made where it is missing; returns their paths.
   @discardableResult

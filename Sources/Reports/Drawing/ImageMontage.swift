@@ -3,8 +3,12 @@ package struct ImageMontage: Panel {
   package struct Item: Sendable {
     package var raster: Raster
     package var caption: String
+    /// The side of a square that is framed in the middle, as a share of the image's shorter side; nil for none.
+    package var square: Double?
 
-    package init(_ raster: Raster, _ caption: String = "") { (self.raster, self.caption) = (raster, caption) }
+    package init(_ raster: Raster, _ caption: String = "", square: Double? = nil) {
+      (self.raster, self.caption, self.square) = (raster, caption, square)
+    }
   }
 
   package var title: String
@@ -47,6 +51,12 @@ package struct ImageMontage: Panel {
       let rect = Rect(x: x + (side - width) / 2, y: y + (side - height) / 2, width: width, height: height)
       canvas.image(item.raster, in: rect)
       canvas.stroke(rect, canvas.theme.rule, width: 0.75)
+      if let square = item.square {
+        let side = min(1, square) * min(width, height)
+        let frame = Rect(x: rect.centre.x - side / 2, y: rect.centre.y - side / 2, width: side, height: side)
+        canvas.stroke(frame, Colour(0xffffff), width: 4)
+        canvas.stroke(frame, Colour(0xd55e00), width: 2)
+      }
       canvas.text(
         TextWeight.regular.cut(item.caption, size: 11, width: side + gap - 2), at: Point(x, y + side + 13),
         size: 11, canvas.theme.faintInk)

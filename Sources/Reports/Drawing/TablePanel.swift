@@ -19,9 +19,50 @@ package struct TablePanel: Panel {
   }
 
   package var idealWidth: Double { widths(Self.size).reduce(0, +) }
-  package func height(width: Double) -> Double { Double(rows.count) * Self.row }
+  /// Below this share of its width a table would be too small to read: each row becomes a paragraph.
+  private static let leastShrink = 0.75
+
+  private func isStacked(_ width: Double) -> Bool { width < idealWidth * Self.leastShrink }
+
+  /// A row as a paragraph: its first cell, then `head value` one after another.
+  private func paragraph(_ row: [String], _ width: Double) -> [String] {
+    let parts = zip(rows[0], row).dropFirst().filter { !$0.1.isEmpty && $0.1 != "–" }
+      .map { head, cell in head.isEmpty ? cell : "\(head) \(cell)" }
+    return TextWeight.regular.lines(
+      of: parts.joined(separator: " · "), size: Self.size, width: width)
+  }
+
+  package func height(width: Double) -> Double {
+    guard isStacked(width) else { return Double(rows.count) * Self.row }
+    return rows.dropFirst().reduce(0) { height, row in
+      height + Double(firstLines(row, width).count + paragraph(row, width).count) * Self.line + 8
+    }
+  }
+
+  private static let line = 16.0
+
+  private func firstLines(_ row: [String], _ width: Double) -> [String] {
+    TextWeight.bold.lines(of: row.first ?? "", size: Self.size, width: width)
+  }
+
+  private func drawStacked(on canvas: Canvas, in frame: Rect) {
+    var y = frame.y
+    for row in rows.dropFirst() {
+      for line in firstLines(row, frame.width) {
+        canvas.text(line, at: Point(frame.x, y + 12), size: Self.size, canvas.theme.ink, weight: .bold)
+        y += Self.line
+      }
+      for line in paragraph(row, frame.width) {
+        canvas.text(line, at: Point(frame.x, y + 12), size: Self.size, canvas.theme.ink)
+        y += Self.line
+      }
+      canvas.line([Point(frame.x, y + 3), Point(frame.maxX, y + 3)], canvas.theme.rule)
+      y += 8
+    }
+  }
 
   package func draw(on canvas: Canvas, in frame: Rect) {
+    guard !isStacked(frame.width) else { return drawStacked(on: canvas, in: frame) }
     let shrink = min(1, frame.width / idealWidth)
     let widths = widths(Self.size).map { $0 * shrink }
     for (number, row) in rows.enumerated() {

@@ -1,6 +1,5 @@
 import Foundation
 import Layers
-import Tensors
 
 extension LessonTopic {
   static let activation = LessonTopic(
@@ -55,23 +54,18 @@ enum SoftmaxLesson {
   static let scores: [Double] = [2, 1, 0.1]
 
   /// By the engine's softmax layer.
-  static func softmax(_ scores: [Double], engine: any LessonEngine) -> [Double] {
+  static func softmax(_ scores: [Double], engine: any LessonEngine) throws(LayerError) -> [Double] {
     let x = Batch([1, scores.count, 1, 1], scores.map(Float.init))
-    return (try? engine.forward(Softmax(), x).doubles) ?? []
+    return try engine.forward(Softmax(), x).doubles
   }
 
   static func make(_ input: LessonInput) throws -> Lesson {
     let x = Batch([1, 3, 1, 1], scores.map(Float.init))
     let p = try input.engine.forward(Softmax(), x).doubles
-    let kernels = InstructionSet.detected
-    let z = FloatBuffer(KernelEngine.blocked(x, x.feature))
-    let gradient = FloatBuffer(count: 16)
-    let sums = SoftmaxCrossEntropy(classes: 3).forwardBackward(
-      logits: z.pointer, n: 1, images: 0..<1, labels: [0], denominator: 1, dLogits: gradient.pointer,
-      kernels: kernels)
-    let slope = gradient.values.prefix(3).map(Double.init)
+    let (loss, gradient) = input.engine.crossEntropy(x, labels: [0])
+    let slope = gradient.doubles
     let temperatures = [0.25, 0.5, 1, 2, 4]
-    let heated = temperatures.map { t in softmax(scores.map { $0 / t }, engine: input.engine) }
+    let heated = try temperatures.map { t in try softmax(scores.map { $0 / t }, engine: input.engine) }
     let truth = [1.0, 0, 0]
     let rows: [[String]] =
       [["class", "score z", "p", "label", "dL/dz"]]
@@ -91,7 +85,7 @@ enum SoftmaxLesson {
 
       \(LessonText.table(rows))
 
-      L = \(LessonText.number(sums.loss)). Scores divided by a temperature T: small T makes the answer sharp, large T even.
+      L = \(LessonText.number(loss)). Scores divided by a temperature T: small T makes the answer sharp, large T even.
       """,
       Figure(
         "Softmax and cross-entropy",
@@ -111,8 +105,8 @@ enum SoftmaxLesson {
             }, x: Axis("T", .logarithmic, ticks: temperatures), y: Axis("p", range: 0...1)),
           Chart(
             "What an answer costs",
-            [.init("−log p", curve), .init("here", [Point(p[0], sums.loss)], style: .points)],
+            [.init("−log p", curve), .init("here", [Point(p[0], loss)], style: .points)],
             x: Axis("p of the right class"), y: Axis("loss")),
-        ]), numbers: ["probabilities": p, "loss": [sums.loss], "gradient": slope])
+        ]), numbers: ["probabilities": p, "loss": [loss], "gradient": slope])
   }
 }

@@ -27,10 +27,10 @@ enum AllReduceLesson {
     }
   }
 
-  private static func add(_ a: [Float], _ b: [Float]) -> [Float] { zip(a, b).map { $0 + $1 } }
+  private typealias Add = ([Float], [Float]) -> [Float]
 
   /// As `ranks` would: each adds up the maximal nodes of its run of leaves, and then the tree goes on from those.
-  static func byTree(_ gradients: [[Float]], ranks: Int) -> [Float] {
+  private static func byTree(_ gradients: [[Float]], ranks: Int, _ add: Add) -> [Float] {
     let tree = ReductionTree(leaves: gradients.count)
     func value(_ node: Range<Int>, _ known: [Range<Int>: [Float]]) -> [Float] {
       if let found = known[node] { return found }
@@ -46,7 +46,7 @@ enum AllReduceLesson {
   }
 
   /// Each rank adds its own, then the ranks one after another.
-  static func plainly(_ gradients: [[Float]], ranks: Int) -> [Float] {
+  private static func plainly(_ gradients: [[Float]], ranks: Int, _ add: Add) -> [Float] {
     let sums = (0..<ranks).map { rank in
       gradients[(rank * gradients.count / ranks)..<((rank + 1) * gradients.count / ranks)].dropFirst()
         .reduce(gradients[rank * gradients.count / ranks], add)
@@ -58,7 +58,8 @@ enum AllReduceLesson {
     let gradients = try Self.gradients(input.engine)
     let counts = [1, 2, 3, 4, 8]
     let (trees, plain) = (
-      counts.map { Self.byTree(gradients, ranks: $0) }, counts.map { Self.plainly(gradients, ranks: $0) }
+      counts.map { Self.byTree(gradients, ranks: $0, input.engine.add) },
+      counts.map { Self.plainly(gradients, ranks: $0, input.engine.add) }
     )
     func differing(_ sum: [Float], _ other: [Float]) -> Int {
       zip(sum, other).filter { $0.bitPattern != $1.bitPattern }.count
@@ -74,6 +75,18 @@ enum AllReduceLesson {
       + counts.indices.map { k -> [String] in
         ["\(counts[k])", "\(treeGaps[k])", "\(plainGaps[k])", bits(trees[k][0]), bits(plain[k][0])]
       }
+    let compared = try input.jobs.map { try JobComparison($0, say: input.say) }
+    var real: [any Panel] = []
+    if let compared {
+      real.append(TablePanel("On real ranks: \(compared.subject)", compared.table))
+      if let example = compared.example {
+        real.append(
+          TablePanel(
+            "A number of \(example.name)",
+            [["", "value", "bits"]]
+              + example.numbers.map { [$0.what, "\($0.value)".replacing("-", with: "−"), bits($0.value)] }))
+      }
+    }
     return Lesson(
       """
       Sums of floating-point numbers depend on their order: (a + b) + c and a + (b + c) may differ in the last bit. A
@@ -84,7 +97,7 @@ enum AllReduceLesson {
 
       \(LessonText.table(rows))
 
-      `cnn-dist verify` does the same with whole training steps, over real ranks and lanes.
+      \(words(compared))
       """,
       Figure(
         "Adding gradients in one tree",
@@ -95,7 +108,33 @@ enum AllReduceLesson {
             counts.indices.reduce(into: [["ranks", "tree", "plain sum"]]) {
               $0.append(["\(counts[$1])", "\(treeGaps[$1])", "\(plainGaps[$1])"])
             }),
-        ]), numbers: ["tree": treeGaps.map(Double.init), "plain": plainGaps.map(Double.init)])
+        ] + real),
+      numbers: [
+        "tree": treeGaps.map(Double.init), "plain": plainGaps.map(Double.init),
+        "sum": trees[0].map(Double.init),
+        "jobs_tree": (compared?.rows ?? []).filter(\.isTree).map { Double($0.differing) },
+        "jobs_plain": (compared?.rows ?? []).filter { !$0.isTree }.map { Double($0.differing) },
+      ])
+  }
+
+  /// What real ranks made of it.
+  private static func words(_ compared: JobComparison?) -> String {
+    guard let compared else {
+      return
+        "There is no mpirun here to start real ranks with; where there is, this lesson compares their steps, too."
+    }
+    let example = compared.example.map { example in
+      "\n\nA number of \(example.name): "
+        + example.numbers.map { "\($0.value) (\(bits($0.value))) by \($0.what)" }.joined(separator: ", ")
+        + "."
+    }
+    return """
+      The same on real ranks, each row a job of its own: \(compared.subject).
+
+      \(LessonText.table(compared.table))\(example ?? "")\(compared.lucky)
+
+      `cnn-dist verify` does this for more steps, ranks and lanes.
+      """
   }
 
   private static func bits(_ value: Float) -> String {

@@ -27,6 +27,13 @@ package struct LessonInput: Sendable {
   package var imageName: String
   package var model = "seed_cnn"
   package var run: LessonRun?
+  /// The images that `by-hand` works on: a folder or a manifest; nil for the run's, or cells made on the spot.
+  package var data: String?
+  package var cells = HandCells()
+  /// Steps on real ranks, for `allreduce`; nil where none can be started.
+  package var jobs: StepJobs?
+  /// Hears how far a lesson has come that takes more than a moment.
+  package var say: @Sendable (String) -> Void = { _ in }
   /// What `output-size` and `parameters` are asked about; nil for the chapter's examples alone.
   package var size: Int?
   package var channels: Int?
@@ -54,7 +61,7 @@ package struct LessonInput: Sendable {
 
   /// The network that is talked about: of the run, or `model` of the zoo for 64 × 64 colour images.
   func network() throws -> (name: String, network: Network) {
-    if let run { return (run.config.modelName, run.network) }
+    if let run { return (run.model, run.network) }
     let side = size ?? 64
     return (
       model,
@@ -67,10 +74,21 @@ package struct LessonInput: Sendable {
   func trainedRun(for topic: String) throws(LessonError) -> LessonRun {
     guard let run else {
       throw LessonError(
-        "\(topic) shows what a network has learned: say which by --run RUN (a run of `train`)")
+        "\(topic) shows what a network has learned: say which by --run RUN (a run of `train`), by --model NAME "
+          + "--weights FILE, or by --weights FILE.onnx")
     }
     return run
   }
+}
+
+/// The cells that are made on the spot for `by-hand`, and how long it trains.
+package struct HandCells: Sendable {
+  package var images = 1800
+  package var size = 48
+  /// At most, of the network.
+  package var epochs = 10
+  /// Of the classifiers.
+  package var handEpochs = 40
 }
 
 /// A lesson that can't be given as it was asked for.
@@ -94,7 +112,7 @@ package enum Lessons {
   package static let topics: [LessonTopic] = [
     .convolution, .outputSize, .pooling, .parameters, .matrix, .equivariance, .batchNorm, .dropout,
     .activation,
-    .softmax, .optimizer, .backprop, .architectures, .allReduce, .transfer, .filters, .features,
+    .softmax, .optimizer, .backprop, .byHand, .architectures, .allReduce, .transfer, .filters, .features,
   ]
 
   /// The topic of that name. Throws `LessonError` with the nearest names.

@@ -1,7 +1,7 @@
-import CKernels
 import Layers
 import Models
 import Tensors
+import Training
 
 /// Arrays of images as people write them, (N, C, H, W), row by row.
 package struct Batch: Sendable, Equatable {
@@ -48,6 +48,17 @@ package protocol LessonEngine: Sendable {
     _ layer: any Layer, _ inputs: [Batch], parameters: [Tensor], statistics: [Tensor], mode: Mode,
     outputGradient: Batch?, epoch: Int
   ) throws(LayerError) -> LayerResult
+
+  /// The loss of class scores (N, K, 1, 1) with these labels, their mean, and its dL/dz.
+  func crossEntropy(_ scores: Batch, labels: [Int32]) -> (loss: Double, gradient: Batch)
+
+  /// Where `steps` steps of an optimizer lead from `start`, which comes first; `slope` is the gradient at a place.
+  func descend(
+    _ optimizer: OptimizerConfig, from start: [Float], steps: Int, slope: ([Float]) -> [Float]
+  ) -> [[Float]]
+
+  /// a + b, as the reduction tree adds gradients.
+  func add(_ a: [Float], _ b: [Float]) -> [Float]
 }
 
 extension LessonEngine {
@@ -73,12 +84,15 @@ extension LessonEngine {
       layer, x, parameters: [Tensor(shape: [1, 1, size.height, size.width], values: kernel.flatMap { $0 })])
   }
 
-  /// The output of every node of a network for one image (1, C, H, W); dropout is at work where `drops`.
+  /// The output of every node of a network for images (N, C, H, W), up to node `last`; `known` are those of the
+  /// first nodes, where they needn't be computed again. Dropout is at work where `drops`.
   func outputs(
-    of network: Network, values: FloatBuffer, image: Batch, drops: Bool = false, epoch: Int = 0
+    of network: Network, values: FloatBuffer, image: Batch, upTo last: Int? = nil,
+    known: ArraySlice<Batch> = [],
+    drops: Bool = false, epoch: Int = 0
   ) throws(LayerError) -> [Batch] {
-    var outputs: [Batch] = []
-    for node in network.nodes {
+    var outputs = Array(known)
+    for node in network.nodes[known.count...(last ?? network.nodes.count - 1)] {
       let inputs = node.inputs.map { source -> Batch in
         guard case .node(let index) = source else { return image }
         return outputs[index]
@@ -93,111 +107,5 @@ extension LessonEngine {
         ).output)
     }
     return outputs
-  }
-}
-
-/// The production kernels of this CPU.
-package struct KernelEngine: LessonEngine {
-  package var kernels = InstructionSet.detected
-
-  package init() {}
-
-  package func run(
-    _ layer: any Layer, _ inputs: [Batch], parameters: [Tensor], statistics: [Tensor], mode: Mode,
-    outputGradient: Batch?, epoch: Int
-  ) throws(LayerError) -> LayerResult {
-    let images = inputs[0].shape[0]
-    let shapes = inputs.map(\.feature)
-    let output = try layer.outputShape(of: shapes)
-    let needs = layer.memory(for: shapes, images: images, kernels: kernels)
-    func stored(_ arrays: [Tensor], _ declared: [ArrayDeclaration]) -> [FloatBuffer] {
-      precondition(
-        arrays.map(\.shape) == declared.map(\.shape),
-        "\(layer.kind) expects arrays \(declared.map(\.shape)), got \(arrays.map(\.shape))")
-      return zip(arrays, declared).map { array, declaration in
-        let buffer = FloatBuffer(count: Self.room(declaration))
-        declaration.storage.pack(array.values, array.shape, into: buffer.pointer)
-        return buffer
-      }
-    }
-    let x = zip(inputs, shapes).map { FloatBuffer(Self.blocked($0, $1)) }
-    let (weights, kept) = (
-      stored(parameters, layer.parameters(for: shapes)), stored(statistics, layer.statistics(for: shapes))
-    )
-    let prepared = FloatBuffer(count: needs.prepared)
-    let saved = FloatBuffer(count: needs.savedPerMicrobatch + needs.savedPerImage * images)
-    let scratch = FloatBuffer(count: needs.scratch)
-    let y = FloatBuffer(count: images * output.blockedCount)
-    let wave = Wave(
-      microbatches: [0..<images], places: [BatchPlace(seed: 1, epoch: epoch, firstPosition: 0)])
-    let pointers = weights.map { UnsafePointer($0.pointer) }
-    layer.prepare(prepared.pointer, parameters: pointers, inputs: shapes, mode: .training, kernels: kernels)
-    let pass = ForwardPass(
-      wave: wave, mode: mode, kernels: kernels, inputShapes: shapes, outputShape: output,
-      inputs: x.map { UnsafePointer($0.pointer) }, inputIsPlanar: false, output: y.pointer,
-      parameters: pointers, statistics: kept.map { UnsafePointer($0.pointer) }, prepared: prepared.pointer,
-      saved: saved.pointer, scratch: scratch.pointer)
-    layer.forward(pass)
-    var result = LayerResult(output: Self.plain(y.pointer, images, output))
-    guard mode == .training else { return withExtendedLifetime((x, weights, kept, y)) { result } }
-    let measured = layer.statistics(for: shapes)
-    let sums = measured.map { FloatBuffer(count: Self.room($0)) }
-    layer.batchStatistics(pass, microbatch: 0, into: sums.map(\.pointer))
-    result.batchStatistics = zip(measured, sums).map {
-      Tensor(shape: $0.shape, values: $0.storage.unpack($1.pointer, $0.shape))
-    }
-    guard let outputGradient else { return withExtendedLifetime((x, weights, kept, y)) { result } }
-    let dy = FloatBuffer(Self.blocked(outputGradient, output))
-    let dx = FloatBuffer(count: images * shapes[0].blockedCount)
-    let backward = BackwardPass(
-      wave: wave, kernels: kernels, inputShapes: shapes, outputShape: output,
-      inputs: x.map { UnsafePointer($0.pointer) }, inputIsPlanar: false, output: y.pointer,
-      parameters: pointers, prepared: prepared.pointer, outputGradient: dy.pointer,
-      inputGradients: [dx.pointer], saved: saved.pointer, scratch: scratch.pointer)
-    let declared = layer.parameters(for: shapes)
-    let gradients = declared.map { FloatBuffer(count: Self.room($0)) }
-    layer.backwardParameters(backward, microbatch: 0, gradients: gradients.map(\.pointer))
-    layer.backwardData(backward)
-    result.inputGradient = Self.plain(dx.pointer, images, shapes[0])
-    result.parameterGradients = zip(declared, gradients).map {
-      Tensor(shape: $0.shape, values: $0.storage.unpack($1.pointer, $0.shape))
-    }
-    return withExtendedLifetime((x, weights, kept, y)) { result }
-  }
-
-  /// Floats of an array in whole vectors.
-  private static func room(_ array: ArrayDeclaration) -> Int {
-    (array.storage.count(of: array.shape) + 15) / 16 * 16
-  }
-
-  /// (N, C, H, W) as the kernels read it, (C/16, N, H, W, 16).
-  static func blocked(_ batch: Batch, _ shape: FeatureShape) -> [Float] {
-    let (images, area) = (batch.shape[0], shape.area)
-    var values = [Float](repeating: 0, count: images * shape.blockedCount)
-    for image in 0..<images {
-      for channel in 0..<shape.channels {
-        let (from, to) = (
-          (image * shape.channels + channel) * area,
-          (channel / 16 * images + image) * area * 16 + channel % 16
-        )
-        for pixel in 0..<area { values[to + pixel * 16] = batch.values[from + pixel] }
-      }
-    }
-    return values
-  }
-
-  private static func plain(_ blocked: UnsafePointer<Float>, _ images: Int, _ shape: FeatureShape) -> Batch {
-    let area = shape.area
-    var values = [Float](repeating: 0, count: images * shape.count)
-    for image in 0..<images {
-      for channel in 0..<shape.channels {
-        let (to, from) = (
-          (image * shape.channels + channel) * area,
-          (channel / 16 * images + image) * area * 16 + channel % 16
-        )
-        for pixel in 0..<area { values[to + pixel] = blocked[from + pixel * 16] }
-      }
-    }
-    return Batch([images, shape.channels, shape.height, shape.width], values)
   }
 }

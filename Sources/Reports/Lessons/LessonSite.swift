@@ -54,6 +54,31 @@ package enum LessonSite {
       .replacing("\"", with: "&quot;")
   }
 
+  /// Text of a terminal for a page: paragraphs that flow, and what is indented (formulas, tables) as it is.
+  package static func prose(_ text: String) -> String {
+    var parts: [(isPlain: Bool, lines: [String])] = []
+    for line in text.split(separator: "\n", omittingEmptySubsequences: false).map(String.init) {
+      let isPlain = !line.hasPrefix("  ")
+      if line.isEmpty {
+        // A blank line ends a paragraph, and separates parts of what is indented.
+        if parts.last?.isPlain == false {
+          parts[parts.count - 1].lines.append("")
+        } else {
+          parts.append((true, []))
+        }
+      } else if let last = parts.last, last.isPlain == isPlain {
+        parts[parts.count - 1].lines.append(line)
+      } else {
+        parts.append((isPlain, [line]))
+      }
+    }
+    return parts.filter { !$0.lines.isEmpty }.map { part in
+      guard !part.isPlain else { return "<p>\(escaped(part.lines.joined(separator: " ")))</p>" }
+      let lines = Array(part.lines.reversed().drop { $0.isEmpty }.reversed())
+      return "<pre>\(escaped(lines.joined(separator: "\n")))</pre>"
+    }.joined(separator: "\n")
+  }
+
   private static func page(_ topic: LessonTopic, _ lesson: Lesson, _ topics: [LessonTopic]) -> String {
     let links = topics.map { other in
       other.name == topic.name
@@ -68,7 +93,7 @@ package enum LessonSite {
       <p>\(escaped(topic.sentence))</p>
       \(picture(topic.name, lesson.figure.title))
       \(stepper(topic, lesson))
-      <pre>\(escaped(lesson.text))</pre>
+      \(prose(lesson.text))
       """)
   }
 

@@ -173,47 +173,31 @@ enum DropoutLesson {
     let (image, _) = try run.prepared(input.image, named: input.imageName)
     let still = try input.engine.outputs(of: run.network, values: run.values, image: image)
     let draws = try (0..<50).map { epoch -> [Double] in
-      let logits = try tail(input.engine, run, from: first, still, image, epoch: epoch)
-      return SoftmaxLesson.softmax(logits, engine: input.engine)
+      // Layers before the first dropout stay as they were computed.
+      let logits = try input.engine.outputs(
+        of: run.network, values: run.values, image: image, known: still.prefix(first), drops: true,
+        epoch: epoch)
+      return try SoftmaxLesson.softmax(logits.last?.doubles ?? [], engine: input.engine)
     }
-    let classes = run.checkpoint.classes
+    let classes = run.classes
     let means = classes.indices.map { index in LessonText.mean(draws.map { $0[index] }) }
     let deviations = classes.indices.map { index in LessonText.variance(draws.map { $0[index] }).squareRoot()
     }
-    let rows = zip(classes, zip(means, deviations)).map { name, pair in
-      "  \(name): \(LessonText.number(pair.0, 3)) ± \(LessonText.number(pair.1, 3))"
+    // The most probable, at most a dozen, in the order of the classes.
+    let shown = means.indices.sorted { means[$0] > means[$1] }.prefix(12).sorted()
+    func figures(_ index: Int) -> String {
+      "\(LessonText.number(means[index], 3)) ± \(LessonText.number(deviations[index], 3))"
     }
+    let few =
+      shown.count < classes.count ? ", the \(shown.count) most probable of \(classes.count) classes" : ""
     return (
-      "\(run.path), 50 masks over \(input.imageName) (probability ± deviation):\n\n"
-        + rows.joined(separator: "\n"),
+      "\(run.path), 50 masks over \(input.imageName) (probability ± deviation\(few)):\n\n"
+        + shown.map { "  \(classes[$0]): \(figures($0))" }.joined(separator: "\n"),
       BarChart(
         "Monte-Carlo dropout on \(input.imageName)",
-        zip(classes, zip(means, deviations)).map {
-          .init($0, $1.0, text: "\(LessonText.number($1.0, 3)) ± \(LessonText.number($1.1, 3))", series: 1)
+        shown.map {
+          .init(classes[$0], means[$0], text: figures($0), series: 1)
         }, width: 410), means, deviations
     )
-  }
-
-  /// The class scores with dropout at work; layers before the first dropout stay as they were computed.
-  private static func tail(
-    _ engine: any LessonEngine, _ run: LessonRun, from first: Int, _ still: [Batch], _ image: Batch,
-    epoch: Int
-  ) throws -> [Double] {
-    var outputs = Array(still.prefix(first))
-    for node in run.network.nodes.dropFirst(first) {
-      let inputs = node.inputs.map { source -> Batch in
-        guard case .node(let index) = source else { return image }
-        return outputs[index]
-      }
-      func arrays(_ entries: [FlatLayout.Entry]) -> [Tensor] {
-        entries.map { Tensor(shape: $0.shape, values: $0.array(in: run.values.pointer)) }
-      }
-      outputs.append(
-        try engine.run(
-          node.layer, inputs, parameters: arrays(node.parameters), statistics: arrays(node.statistics),
-          mode: node.layer is Dropout ? .training : .inference, outputGradient: nil, epoch: epoch
-        ).output)
-    }
-    return outputs.last?.doubles ?? []
   }
 }

@@ -1,5 +1,4 @@
 import Glibc
-import Tensors
 import Training
 
 extension LessonTopic {
@@ -29,24 +28,13 @@ enum OptimizerLesson {
     ]
   }()
 
-  static func way(of config: OptimizerConfig) -> [Point] {
-    let layout = FlatLayout(parameters: [.init("place", [2], .weight)], statistics: [])
-    let optimizer = Optimizer(config, layout: layout, slices: [0..<layout.extent], kernels: .detected)
-    let (values, gradients) = (FloatBuffer(count: layout.extent), FloatBuffer(count: layout.extent))
-    (values[0], values[1]) = (Float(start.x), Float(start.y))
-    var way = [start]
-    for step in 1...steps {
-      (gradients[0], gradients[1]) = (values[0], 20 * values[1])
-      optimizer.step(
-        values: values.pointer, gradients: gradients.pointer, range: 0..<layout.extent,
-        learningRate: config.learningRate, stepNumber: step)
-      way.append(Point(Double(values[0]), Double(values[1])))
-    }
-    return way
+  static func way(of config: OptimizerConfig, engine: any LessonEngine) -> [Point] {
+    engine.descend(config, from: [Float(start.x), Float(start.y)], steps: steps) { [$0[0], 20 * $0[1]] }
+      .map { Point(Double($0[0]), Double($0[1])) }
   }
 
   static func make(_ input: LessonInput) throws -> Lesson {
-    let ways = contenders.map { way(of: $0.config) }
+    let ways = contenders.map { way(of: $0.config, engine: input.engine) }
     let (columns, lines) = (120, 60)
     let (xRange, yRange) = (-5.0...3.0, -2.0...2.0)
     let surface = (0..<(columns * lines)).map { place -> Double in

@@ -45,6 +45,9 @@ enum OutputSizeLesson {
   }
 
   static func make(_ input: LessonInput) throws -> Lesson {
+    if let size = input.size, size > 2048 {
+      throw LessonError("output-size runs images of at most 2048 pixels on a side, got \(size)")
+    }
     var (panels, rows, sides): ([any Panel], [[String]], [Double]) = (
       [], [["setting", "W", "K", "S", "P", "D", "formula", "engine"]], []
     )
@@ -72,6 +75,16 @@ enum OutputSizeLesson {
     let fields = ReceptiveField.of(network)
     let shown = network.nodes.indices.filter { fields[$0].grows && network.nodes[$0].shape.area > 1 }
     panels.append(TablePanel("The formula and the engine", rows))
+    // At most seven layers, evenly over the depth.
+    let framed = shown.count <= 7 ? shown : (0..<7).map { shown[$0 * (shown.count - 1) / 6] }
+    panels.append(
+      ImageMontage(
+        "What a unit of \(name) sees of \(input.imageName), layer by layer",
+        framed.map { index in
+          .init(
+            Raster(input.image), network.nodes[index].name,
+            square: Double(fields[index].side) / Double(network.input.height))
+        }, columns: 7, side: 112))
     panels.append(
       BarChart(
         "Receptive field of \(name): input pixels that a unit sees, on a side",

@@ -39,10 +39,9 @@ enum PoolingLesson {
         max      y[i, j] = max over a, b of x[2i + a, 2j + b]
         average  y[i, j] = ¼ Σ x[2i + a, 2j + b]
 
-        1 3 2 4
-        5 6 7 8     max:      average:
-        9 2 3 1
-        0 4 5 2
+      This picture, its max, and its average:
+
+      \(ConvolutionLesson.grid(x))
 
       \(ConvolutionLesson.grid(highest))
 

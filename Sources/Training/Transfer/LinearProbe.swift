@@ -25,8 +25,10 @@ package final class LinearProbe {
 
   /// Computes the features, or reads them where an earlier probe has left them. Collective.
   ///
-  /// - Parameter job: of a network that is frozen but for its head.
-  package init(_ job: TrainingJob, sinks: [any RunSink]) throws {
+  /// - Parameters:
+  ///   - job: of a network that is frozen but for its head.
+  ///   - known: what the trunk gives for every image of the data, a row each, where that was computed elsewhere.
+  package init(_ job: TrainingJob, sinks: [any RunSink], features known: FloatBuffer? = nil) throws {
     guard let (trunk, head) = job.network.head else {
       throw RunError(
         "\(job.config.modelName) has no layers before its head, so there are no features to probe")
@@ -34,8 +36,12 @@ package final class LinearProbe {
     (self.job, self.sinks, self.head) = (job, sinks, head)
     try job.communicator.together { try job.directory?.save(job.config) }
     let start = monotonicSeconds()
-    features = try TrunkFeatures(job, trunk: trunk) { done, all in
-      for sink in sinks { sink.receive(.evaluating(split: "features", done: done, of: all)) }
+    if let known {
+      features = TrunkFeatures(rows: known, width: job.network.nodes[trunk].shape.count)
+    } else {
+      features = try TrunkFeatures(job, trunk: trunk) { done, all in
+        for sink in sinks { sink.receive(.evaluating(split: "features", done: done, of: all)) }
+      }
     }
     featureSeconds = monotonicSeconds() - start
     var settings = job.settings

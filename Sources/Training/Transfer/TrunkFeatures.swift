@@ -15,6 +15,9 @@ struct TrunkFeatures {
   /// The file that they were read from; nil where they were computed now.
   let cached: String?
 
+  /// Computed elsewhere, of all images.
+  init(rows: FloatBuffer, width: Int) { (self.rows, self.width, cached) = (rows, width, nil) }
+
   /// Collective. `progress` hears how many of this rank's images are done.
   init(
     _ job: TrainingJob, trunk: Int, progress: (Int, Int) -> Void = { _, _ in }
