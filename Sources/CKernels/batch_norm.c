@@ -40,8 +40,8 @@ CNN_INLINE cnn_activation activation_after(cnn_after_norm after) {
 #define TABLE(isa)                                                         \
   {batch_norm_forward_training_##isa, batch_norm_forward_inference_##isa, \
    batch_norm_backward_sums_##isa,    batch_norm_backward_data_##isa,     \
-   batch_norm_own_moments_##isa,      batch_norm_forward_pooled_##isa,    \
-   batch_norm_pooled_line_##isa}
+   batch_norm_backward_##isa,         batch_norm_own_moments_##isa,       \
+   batch_norm_forward_pooled_##isa,   batch_norm_pooled_line_##isa}
 static const cnn_batch_norm_kernels tables[] = ISA_TABLE(TABLE);
 
 const cnn_batch_norm_kernels *cnn_batch_norm_kernels_for(cnn_isa isa) { return &tables[isa]; }

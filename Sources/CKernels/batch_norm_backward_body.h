@@ -57,9 +57,9 @@ static void ISA(batch_norm_sums_after)(f64x16 *sum, f64x16 *dot, float *dresidua
   else ISA(batch_norm_sums)(sum, dot, NULL, dy, x, y + start, pixels, map, CNN_AFTER_NORM_ADD_RELU);
 }
 
-CNN_INLINE void ISA(batch_norm_gradient)(float *dx, const float *dy, const float *x, const float *y,
-                                         ptrdiff_t count, const batch_norm_map *to,
-                                         const batch_norm_line *along, const cnn_after_norm after) {
+CNN_INLINE void ISA(batch_norm_gradient_to)(const bool adds, float *dx, const float *dy, const float *x,
+                                            const float *y, ptrdiff_t count, const batch_norm_map *to,
+                                            const batch_norm_line *along, const cnn_after_norm after) {
   const batch_norm_map map = *to;
   const batch_norm_line line = *along;
   for (ptrdiff_t i = 0; i < count; i += CNN_LANES) {
@@ -68,8 +68,16 @@ CNN_INLINE void ISA(batch_norm_gradient)(float *dx, const float *dy, const float
     if (after == CNN_AFTER_NORM_RELU) g = GATE(g, d * map.scale + map.shift);
     if (after == CNN_AFTER_NORM_ADD_RELU) g = GATE(g, LOAD(y + i));
     g = ACTIVATION_GRADIENT(activation_after(after), g, d * map.scale + map.shift, 0);
-    STORE(dx + i, (g - line.offset - d * line.slope) * map.scale);
+    g = (g - line.offset - d * line.slope) * map.scale;
+    STORE(dx + i, adds ? LOAD(dx + i) + g : g);
   }
+}
+
+CNN_INLINE void ISA(batch_norm_gradient)(bool adds, float *dx, const float *dy, const float *x, const float *y,
+                                         ptrdiff_t count, const batch_norm_map *map,
+                                         const batch_norm_line *line, const cnn_after_norm after) {
+  if (adds) ISA(batch_norm_gradient_to)(true, dx, dy, x, y, count, map, line, after);
+  else ISA(batch_norm_gradient_to)(false, dx, dy, x, y, count, map, line, after);
 }
 
 static void ISA(batch_norm_gradient_after)(float *dx, const float *dy, const float *x, const float *y,
@@ -77,15 +85,12 @@ static void ISA(batch_norm_gradient_after)(float *dx, const float *dy, const flo
                                            const cnn_batch_norm_shape *s, ptrdiff_t block) {
   const ptrdiff_t start = run_start(&s->x, block), count = s->x.images * s->x.area * CNN_LANES;
   dx += start, dy += start, x += start;
-  if (s->after == CNN_AFTER_NORM_RELU)
-    ISA(batch_norm_gradient)(dx, dy, x, NULL, count, map, line, CNN_AFTER_NORM_RELU);
-  else if (s->after == CNN_AFTER_NORM_ADD_RELU && y)
-    ISA(batch_norm_gradient)(dx, dy, x, y + start, count, map, line, CNN_AFTER_NORM_ADD_RELU);
-#define OTHERWISE(what) \
-  else if (s->after == what) ISA(batch_norm_gradient)(dx, dy, x, NULL, count, map, line, what);
-  OTHERWISE(CNN_AFTER_NORM_RELU6)
-  OTHERWISE(CNN_AFTER_NORM_HARDSWISH)
-  OTHERWISE(CNN_AFTER_NORM_SILU)
-#undef OTHERWISE
-  else ISA(batch_norm_gradient)(dx, dy, x, NULL, count, map, line, CNN_AFTER_NORM_NOTHING);
+#define GRADIENT(y, what) ISA(batch_norm_gradient)(s->adds, dx, dy, x, y, count, map, line, what)
+  if (s->after == CNN_AFTER_NORM_RELU) GRADIENT(NULL, CNN_AFTER_NORM_RELU);
+  else if (s->after == CNN_AFTER_NORM_ADD_RELU && y) GRADIENT(y + start, CNN_AFTER_NORM_ADD_RELU);
+  else if (s->after == CNN_AFTER_NORM_RELU6) GRADIENT(NULL, CNN_AFTER_NORM_RELU6);
+  else if (s->after == CNN_AFTER_NORM_HARDSWISH) GRADIENT(NULL, CNN_AFTER_NORM_HARDSWISH);
+  else if (s->after == CNN_AFTER_NORM_SILU) GRADIENT(NULL, CNN_AFTER_NORM_SILU);
+  else GRADIENT(NULL, CNN_AFTER_NORM_NOTHING);
+#undef GRADIENT
 }

@@ -105,27 +105,62 @@ CNN_INLINE void ISA(batch_norm_save_line)(float *saved, const f64x16 *sum, const
         NARROW(*dot * inverse * inverse / count));
 }
 
+// The sums of a block, to where they are wanted.
+CNN_INLINE void ISA(batch_norm_block_sums)(float *dweight, float *dbias, float *dresidual, float *saved,
+                                           double *pooled, const float *dy, const float *x, const float *y,
+                                           const cnn_batch_norm_affine *affine,
+                                           const cnn_batch_norm_shape *s, ptrdiff_t block) {
+  batch_norm_map map;
+  f32x16 inverse;
+  ISA(batch_norm_saved_map)(&map, &inverse, saved, affine, s, block);
+  f64x16 sum, dot;
+  if (s->after == CNN_AFTER_NORM_RELU_MAX_POOL)
+    ISA(batch_norm_pool_sums)(&sum, &dot, dy, x, y, &map, affine, s, block);
+  else ISA(batch_norm_sums_after)(&sum, &dot, dresidual, dy, x, y, &map, s, block);
+  if (dbias) STORE(dbias + block * CNN_LANES, NARROW(sum));
+  if (dweight) STORE(dweight + block * CNN_LANES, NARROW(dot * WIDEN(inverse)));
+  if (pooled) {
+    STORE_WIDE(pooled_row(pooled, CNN_NORM_POOLED_SUM, s->x.channels, block), sum);
+    STORE_WIDE(pooled_row(pooled, CNN_NORM_POOLED_DOT, s->x.channels, block), dot);
+  } else {
+    ISA(batch_norm_save_line)(saved, &sum, &dot, (double)(s->x.images * s->x.area), s, block);
+  }
+}
+
+CNN_INLINE void ISA(batch_norm_block_data)(float *dx, const float *saved, const float *dy, const float *x,
+                                           const float *y, const cnn_batch_norm_affine *affine,
+                                           const cnn_batch_norm_shape *s, ptrdiff_t block) {
+  batch_norm_map map;
+  f32x16 inverse;
+  ISA(batch_norm_saved_map)(&map, &inverse, saved, affine, s, block);
+  const batch_norm_line line = {LOAD(row_of(saved, CNN_NORM_OFFSET, s->x.channels, block)),
+                                LOAD(row_of(saved, CNN_NORM_SLOPE, s->x.channels, block))};
+  if (s->after == CNN_AFTER_NORM_RELU_MAX_POOL)
+    ISA(batch_norm_pool_gradient)(dx, dy, x, y, &map, &line, s, block);
+  else ISA(batch_norm_gradient_after)(dx, dy, x, y, &map, &line, s, block);
+}
+
 static void ISA(batch_norm_backward_sums)(float *dweight, float *dbias, float *dresidual, float *saved,
                                           double *pooled, const float *dy, const float *x, const float *y,
                                           const cnn_batch_norm_affine *affine,
                                           const cnn_batch_norm_shape *s) {
-  const double count = (double)(s->x.images * s->x.area);
+  for (ptrdiff_t block = 0; block < block_count(s->x.channels); block++)
+    ISA(batch_norm_block_sums)(dweight, dbias, dresidual, saved, pooled, dy, x, y, affine, s, block);
+}
+
+static void ISA(batch_norm_backward_data)(float *dx, const float *saved, const float *dy, const float *x,
+                                          const float *y, const cnn_batch_norm_affine *affine,
+                                          const cnn_batch_norm_shape *s) {
+  for (ptrdiff_t block = 0; block < block_count(s->x.channels); block++)
+    ISA(batch_norm_block_data)(dx, saved, dy, x, y, affine, s, block);
+}
+
+static void ISA(batch_norm_backward)(float *dx, float *dweight, float *dbias, float *dresidual, float *saved,
+                                     const float *dy, const float *x, const float *y,
+                                     const cnn_batch_norm_affine *affine, const cnn_batch_norm_shape *s) {
   for (ptrdiff_t block = 0; block < block_count(s->x.channels); block++) {
-    batch_norm_map map;
-    f32x16 inverse;
-    ISA(batch_norm_saved_map)(&map, &inverse, saved, affine, s, block);
-    f64x16 sum, dot;
-    if (s->after == CNN_AFTER_NORM_RELU_MAX_POOL)
-      ISA(batch_norm_pool_sums)(&sum, &dot, dy, x, y, &map, affine, s, block);
-    else ISA(batch_norm_sums_after)(&sum, &dot, dresidual, dy, x, y, &map, s, block);
-    if (dbias) STORE(dbias + block * CNN_LANES, NARROW(sum));
-    if (dweight) STORE(dweight + block * CNN_LANES, NARROW(dot * WIDEN(inverse)));
-    if (pooled) {
-      STORE_WIDE(pooled_row(pooled, CNN_NORM_POOLED_SUM, s->x.channels, block), sum);
-      STORE_WIDE(pooled_row(pooled, CNN_NORM_POOLED_DOT, s->x.channels, block), dot);
-    } else {
-      ISA(batch_norm_save_line)(saved, &sum, &dot, count, s, block);
-    }
+    ISA(batch_norm_block_sums)(dweight, dbias, dresidual, saved, NULL, dy, x, y, affine, s, block);
+    ISA(batch_norm_block_data)(dx, saved, dresidual ? dresidual : dy, x, dresidual ? NULL : y, affine, s, block);
   }
 }
 
@@ -135,21 +170,6 @@ static void ISA(batch_norm_pooled_line)(float *saved, const double *pooled, doub
     const f64x16 sum = LOAD_WIDE(pooled_row(pooled, CNN_NORM_POOLED_SUM, s->x.channels, block));
     const f64x16 dot = LOAD_WIDE(pooled_row(pooled, CNN_NORM_POOLED_DOT, s->x.channels, block));
     ISA(batch_norm_save_line)(saved, &sum, &dot, count, s, block);
-  }
-}
-
-static void ISA(batch_norm_backward_data)(float *dx, const float *saved, const float *dy, const float *x,
-                                          const float *y, const cnn_batch_norm_affine *affine,
-                                          const cnn_batch_norm_shape *s) {
-  for (ptrdiff_t block = 0; block < block_count(s->x.channels); block++) {
-    batch_norm_map map;
-    f32x16 inverse;
-    ISA(batch_norm_saved_map)(&map, &inverse, saved, affine, s, block);
-    const batch_norm_line line = {LOAD(row_of(saved, CNN_NORM_OFFSET, s->x.channels, block)),
-                                  LOAD(row_of(saved, CNN_NORM_SLOPE, s->x.channels, block))};
-    if (s->after == CNN_AFTER_NORM_RELU_MAX_POOL)
-      ISA(batch_norm_pool_gradient)(dx, dy, x, y, &map, &line, s, block);
-    else ISA(batch_norm_gradient_after)(dx, dy, x, y, &map, &line, s, block);
   }
 }
 

@@ -1,7 +1,8 @@
 // Kernels that cover the whole input, so that an output is one pixel: Linear, over (C, H, W) or F
-// features. A row of A is an image. The weights are by far the most of what is read, so the sums are
-// cut into chunks of k: a chunk of the images stays in L2 while the weights pass by, once. Each chunk is a
-// chain of additions of its own, which is also what keeps the rounding of thousands of terms small.
+// features. A row of A is an image. So is each pixel of an image to a kernel of 1 x 1. The weights are by
+// far the most of what is read, so the sums are cut into chunks of k: a chunk of the images stays in L2
+// while the weights pass by, once. Each chunk is a chain of additions of its own, which is also what keeps
+// the rounding of thousands of terms small.
 #include "convolution_algorithms.h"
 
 #include <stdint.h>
@@ -10,9 +11,26 @@
 #include "tile.h"
 #include "tile_taps.h"
 
+static bool dense_covers(const cnn_conv_shape *s) {
+  return s->kh == s->ih && s->kw == s->iw && s->oh == 1 && s->ow == 1 && (s->kh == 1 || s->dh == 1) &&
+         (s->kw == 1 || s->dw == 1);
+}
+static bool dense_is_pointwise(const cnn_conv_shape *s) {
+  return s->kh == 1 && s->kw == 1 && s->oh == s->ih && s->ow == s->iw &&
+         (s->sh == 1 || s->oh == 1) && (s->sw == 1 || s->ow == 1);
+}
 static bool dense_fits(const cnn_conv_shape *s, cnn_conv_pass pass) {
-  return !s->planar && s->groups == 1 && s->kh == s->ih && s->kw == s->iw && s->oh == 1 && s->ow == 1 &&
-         s->ph == 0 && s->pw == 0 && (s->kh == 1 || s->dh == 1) && (s->kw == 1 || s->dw == 1);
+  return !s->planar && s->groups == 1 && s->ph == 0 && s->pw == 0 && (dense_covers(s) || dense_is_pointwise(s));
+}
+
+// Every pixel an image where the kernel is 1 x 1: it lies where it lay.
+static cnn_conv_shape dense_pixels(const cnn_conv_shape *s) {
+  cnn_conv_shape pixels = *s;
+  const ptrdiff_t area = s->oh * s->ow;
+  if (area == 1) return pixels;
+  pixels.n *= area, pixels.first *= area, pixels.images *= area;
+  pixels.ih = pixels.iw = pixels.oh = pixels.ow = 1;
+  return pixels;
 }
 static size_t dense_prepared(const cnn_conv_shape *s, cnn_conv_pass pass) { return 0; }
 static void dense_prepare(const cnn_conv_shape *s, cnn_conv_pass pass, float *prepared,
@@ -75,7 +93,8 @@ static ptrdiff_t dense_sums(const cnn_conv_shape *s) {
   return ceiling(s->images, dense_lanes) * dense_units * CNN_BLOCK * dense_lanes;
 }
 
-static size_t dense_scratch(const cnn_conv_shape *s, cnn_conv_pass pass) {
+static size_t dense_scratch(const cnn_conv_shape *shape, cnn_conv_pass pass) {
+  const cnn_conv_shape pixels = dense_pixels(shape), *s = &pixels;
   const dense_chunk c = dense_chunk_of(s);
   if (pass == CNN_CONV_BACKWARD_DATA)
     return (size_t)(dense_sums(s) +

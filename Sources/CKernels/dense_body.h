@@ -72,8 +72,9 @@ static void ISA(dense_panel)(ptrdiff_t rows, ptrdiff_t width, const dense_produc
   else ISA(dense_rows)(rows, 16, p, a, b, c, start, next);
 }
 
-static void ISA(dense_forward)(const cnn_conv_shape *s, float *y, const float *x, const float *weight,
+static void ISA(dense_forward)(const cnn_conv_shape *shape, float *y, const float *x, const float *weight,
                                const float *prepared, const cnn_conv_ending *ending, float *scratch) {
+  const cnn_conv_shape pixels = dense_pixels(shape), *s = &pixels;
   const dense_chunk c = dense_chunk_of(s);
   const ptrdiff_t all_taps = s->kh * s->kw, all_blocks = conv_blocks(s->ic), end = s->first + s->images;
   const ptrdiff_t all_rows = all_taps * s->ic;
@@ -184,8 +185,9 @@ static void ISA(dense_transpose_gradient)(const cnn_conv_shape *s, float *dyt, c
 // The sums of a chunk of inputs stay in L2 while a few panels of weights after the other are read from end
 // to end: all panels at once would be too many streams, and where they lie powers of two apart their lines
 // would fight for the same sets of the caches.
-static void ISA(dense_backward_data)(const cnn_conv_shape *s, float *dx, const float *dy, const float *weight,
+static void ISA(dense_backward_data)(const cnn_conv_shape *shape, float *dx, const float *dy, const float *weight,
                                      const float *prepared, float *scratch) {
+  const cnn_conv_shape pixels = dense_pixels(shape), *s = &pixels;
   const ptrdiff_t all_taps = s->kh * s->kw, area = all_taps * CNN_BLOCK, panel = all_taps * s->ic * CNN_PANEL;
   const ptrdiff_t outputs = conv_blocks(s->oc) * CNN_BLOCK, units = all_taps * conv_blocks(s->ic);
   const float *last = weight + s->oc / CNN_PANEL * panel;
@@ -216,16 +218,9 @@ static void ISA(dense_backward_data)(const cnn_conv_shape *s, float *dx, const f
   }
 }
 
-// A new gradient of 16 inputs and a panel of 32 outputs, written past the caches.
-CNN_INLINE void ISA(dense_stream_unit)(const tile_tn *t, const float *a, const float *b, float *d) {
-  for (int i = 0; i < CNN_BLOCK; i += ISA(tile_tn_rows))
-    for (int j = 0; j < 2; j += ISA(tile_tn_vectors))
-      ISA(tile_tn_to)(true, ISA(tile_tn_rows), ISA(tile_tn_vectors), t, a + i, b + j * t->b_vector,
-                      d + i * t->d_row + j * t->d_vector, false);
-}
-
-static void ISA(dense_backward_weights)(const cnn_conv_shape *s, float *dw, const float *x, const float *dy,
+static void ISA(dense_backward_weights)(const cnn_conv_shape *shape, float *dw, const float *x, const float *dy,
                                         float *scratch) {
+  const cnn_conv_shape pixels = dense_pixels(shape), *s = &pixels;
   const dense_chunk c = dense_chunk_of(s);
   const ptrdiff_t all_taps = s->kh * s->kw, all_blocks = conv_blocks(s->ic), end = s->first + s->images;
   const bool streams = conv_weights(s) >= dense_streamed && s->images <= dense_lanes &&
@@ -249,7 +244,7 @@ static void ISA(dense_backward_weights)(const cnn_conv_shape *s, float *dw, cons
             const ptrdiff_t rows = smaller(CNN_BLOCK, s->ic - channel);
             float *d = dw + first * all_taps * s->ic + row * width;
             if (streams && rows == CNN_BLOCK && width == CNN_PANEL && image == s->first)
-              ISA(dense_stream_unit)(&tile, packed + i * c.block, b, d);
+              ISA(tile_gradient_past)(&tile, packed + i * c.block, b, d);
             else ISA(tile_gradient)(&tile, rows, width, packed + i * c.block, b, d, image > s->first);
           }
         }

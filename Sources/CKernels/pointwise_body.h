@@ -23,6 +23,59 @@ CNN_INLINE ptrdiff_t ISA(pointwise_begin)(ptrdiff_t points, ptrdiff_t tile) {
   return points / tiles * tile + smaller(points % tiles, tile);
 }
 
+// tile_nn of one tap that fetches its rows of A two blocks ahead, and at the end those of the tile that begins at
+// `next`: where blocks lie powers of two apart none stays in L1, nor always in L2, from one panel to the next.
+CNN_INLINE void ISA(pointwise_tile)(const int rows, const int vectors, const ptrdiff_t b_row, const tile_nn *t,
+                                    const float *a, const float *b, float *c, const float *start,
+                                    const float *next) {
+  f32x16 sum[ISA(tile_nn_rows)][2];
+#pragma clang loop unroll(full)
+  for (int r = 0; r < rows; r++)
+#pragma clang loop unroll(full)
+    for (int j = 0; j < vectors; j++) sum[r][j] = start ? LOAD(start + j * CNN_LANES) : (f32x16)0;
+  const ptrdiff_t blocks = t->depth / CNN_LANES;
+  const float *ahead = blocks < 2 ? next : a + 2 * t->a_block;
+  for (ptrdiff_t block = 0; block < blocks; block++, a += t->a_block, ahead += t->a_block) {
+    if (block + 2 == blocks) ahead = next;
+#pragma clang loop unroll(full)
+    for (int r = 0; r < rows; r++) __builtin_prefetch(ahead + r * CNN_LANES);
+#pragma clang loop unroll_count(4)
+    for (int k = 0; k < CNN_LANES; k++, b += b_row) ISA(tile_nn_step)(rows, vectors, CNN_LANES, sum, a + k, b);
+  }
+#pragma clang loop unroll(disable)
+  for (ptrdiff_t k = 0; k < t->depth % CNN_LANES; k++, b += b_row)
+    ISA(tile_nn_step)(rows, vectors, CNN_LANES, sum, a + k, b);
+#pragma clang loop unroll(full)
+  for (int r = 0; r < rows; r++)
+#pragma clang loop unroll(full)
+    for (int j = 0; j < vectors; j++) STORE(c + r * t->c_row + j * t->c_vector, sum[r][j]);
+}
+
+// A tile of `rows` rows and a panel of `width` columns.
+CNN_INLINE void ISA(pointwise_panel_of)(ptrdiff_t rows, const ptrdiff_t width, const tile_nn *t, const float *a,
+                                        const float *b, float *c, const float *start, const float *next) {
+  const int vectors = width < CNN_LANES * ISA(tile_nn_vectors) ? 1 : ISA(tile_nn_vectors);
+  for (ptrdiff_t j = 0; j < width / CNN_LANES; j += vectors) {
+    const float *right = b + j * CNN_LANES, *from = start ? start + j * CNN_LANES : NULL;
+    float *to = c + j * t->c_vector;
+    switch (rows) {
+#define CASE(n)                                                                                            \
+  case n:                                                                                                  \
+    if (n <= ISA(tile_nn_rows)) ISA(pointwise_tile)(n, vectors, width, t, a, right, to, from, next);       \
+    break;
+      CASE(1) CASE(2) CASE(3) CASE(4) CASE(5) CASE(6) CASE(7)
+      CASE(8) CASE(9) CASE(10) CASE(11) CASE(12) CASE(13) CASE(14)
+#undef CASE
+    }
+  }
+}
+
+static void ISA(pointwise_panel)(ptrdiff_t rows, ptrdiff_t width, const tile_nn *t, const float *a, const float *b,
+                                 float *c, const float *start, const float *next) {
+  if (width == 32) ISA(pointwise_panel_of)(rows, 32, t, a, b, c, start, next);
+  else ISA(pointwise_panel_of)(rows, 16, t, a, b, c, start, next);
+}
+
 // c = a * b with its ending for the points of a (x or dy) and of c (y or dx). Where c isn't plain, points that
 // belong to no output are left as they are. A plain a is read where it lies: packing costs more than the
 // lines of L1 that blocks of channels fight for.
@@ -45,8 +98,9 @@ static void ISA(pointwise_multiply)(const cnn_conv_shape *s, const pointwise_map
         rows = ISA(pointwise_begin)(points, tile + 1) - p;
         const tile_nn product = {.depth = in->channels, .a_block = a_block, .taps_h = 1, .taps_w = 1,
                                  .c_row = CNN_BLOCK, .c_vector = spreads ? rows * CNN_BLOCK : out->block};
-        ISA(tile_nn_panel)(rows, width, &product, from + (p - start) * CNN_BLOCK, panel,
-                           spreads ? scratch : to + pointwise_at(s, out, p), conv_bias(ending, o));
+        const float *next = p + rows < end ? from + (p + rows - start) * CNN_BLOCK : from;
+        ISA(pointwise_panel)(rows, width, &product, from + (p - start) * CNN_BLOCK, panel,
+                             spreads ? scratch : to + pointwise_at(s, out, p), conv_bias(ending, o), next);
         if (spreads) pointwise_spread(s, out, to, scratch, p, rows, width / CNN_BLOCK);
         else
           for (ptrdiff_t i = 0; i < width / CNN_BLOCK; i++)

@@ -3,6 +3,7 @@
 #include "tile_body.h"
 #include "tile_gradient_body.h"
 #include "ending_body.h"
+#include "pool_ending_body.h"
 
 // Interleaves `count` pixels of three planes `plane` floats apart: to[3 i + c] = from[c][i].
 CNN_INLINE void ISA(stem_interleave3)(float *to, const float *from, ptrdiff_t plane, ptrdiff_t count) {
@@ -122,21 +123,6 @@ CNN_INLINE void ISA(stem_panel)(const cnn_conv_shape *s, const stem_plan *p, flo
   for (ptrdiff_t o = 0; o < width / CNN_BLOCK; o++) ISA(conv_end)(ending, y, to + o * block, lines * row);
 }
 
-// relu, then the max over windows of 2 x 2, of two lines of which the second lies `below` floats behind the
-// first. Overwrites `count` blocks of 16 at `to`.
-static void ISA(stem_pool)(const cnn_conv_ending *ending, float *to, const float *from, ptrdiff_t below,
-                           ptrdiff_t count) {
-  const f32x16 zero = 0;
-  for (ptrdiff_t j = 0; j < count; j++, to += CNN_LANES, from += 2 * CNN_LANES) {
-    f32x16 values[] = {LOAD(from), LOAD(from + CNN_LANES), LOAD(from + below), LOAD(from + below + CNN_LANES)};
-    if (ending->relu)
-      for (int i = 0; i < 4; i++) values[i] = values[i] < zero ? zero : values[i];
-    f32x16 best = values[0];
-    for (int i = 1; i < 4; i++) best = CONV_WINNER(best, values[i]);
-    STORE(to, best);
-  }
-}
-
 // stem_panel where the ending pools: two lines go to `unpooled`, and from there to one of y.
 CNN_INLINE void ISA(stem_panel_pooled)(const cnn_conv_shape *s, const stem_plan *p, float *y, const float *picture,
                                        const float *panels, const cnn_conv_ending *ending, float *unpooled,
@@ -149,7 +135,7 @@ CNN_INLINE void ISA(stem_panel_pooled)(const cnn_conv_shape *s, const stem_plan 
                      conv_bias(ending, first));
     for (ptrdiff_t o = 0; o < width / CNN_BLOCK; o++) {
       float *to = y + (((first / CNN_BLOCK + o) * s->n + image) * height + (line + i) / 2) * columns * CNN_BLOCK;
-      ISA(stem_pool)(ending, to, unpooled + 2 * o * row, row, columns);
+      ISA(conv_pool)(ending, to, unpooled + 2 * o * row, row, columns);
     }
   }
 }

@@ -25,3 +25,11 @@ static void ISA(tile_gradient)(const tile_tn *t, ptrdiff_t rows, ptrdiff_t width
     d += height * t->d_row;
   }
 }
+
+// A new gradient of 16 inputs and a panel of 32 outputs, written past the caches.
+CNN_INLINE void ISA(tile_gradient_past)(const tile_tn *t, const float *a, const float *b, float *d) {
+  for (int i = 0; i < CNN_BLOCK; i += ISA(tile_tn_rows))
+    for (int j = 0; j < 2; j += ISA(tile_tn_vectors))
+      ISA(tile_tn_to)(true, ISA(tile_tn_rows), ISA(tile_tn_vectors), t, a + i, b + j * t->b_vector,
+                      d + i * t->d_row + j * t->d_vector, false);
+}

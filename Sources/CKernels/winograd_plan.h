@@ -11,8 +11,8 @@
 //           for a panel of 32 output channels after the other the weights are transformed on the spot,
 //           64 input channels at a time, multiplied, and the products transformed out.
 //
-// Which one depends on the channels alone. Both compute each output by the same operations in the same
-// order, whatever the blocks.
+// Which one depends on channels and the tiles of an image alone. Both compute each output by the same
+// operations in the same order, whatever the blocks.
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -31,6 +31,8 @@ enum { winograd_lanes_ref = 4, winograd_lanes_avx2 = 8, winograd_lanes_avx512 = 
 enum {
   // Above this many pairs of channels U is wide: 128 x 128 pairs are 2.4 MB for F(4 x 4).
   winograd_narrow_pairs = 128 * 128,
+  // Up to so many tiles of an image, U takes longer to be written to memory and read than to be made again.
+  winograd_wide_tiles = 1,
   // Floats of V and M that a block may hold. In the narrow way they share L2 with U and with what is
   // fetched for the next block; but a block has at least so many tiles, or the register tiles would be
   // reloaded too often. Backward weights, which carries its sums from block to block, wants more.
@@ -79,7 +81,7 @@ static inline winograd_plan winograd_plan_for(const cnn_conv_shape *s, cnn_conv_
   p.tiles_h = ceiling(p.out.height, WINOGRAD_OUT);
   p.tiles_w = ceiling(p.out.width, WINOGRAD_OUT);
   p.tiles = s->images * p.tiles_h * p.tiles_w;
-  p.wide = s->ic * s->oc > winograd_narrow_pairs;
+  p.wide = s->ic * s->oc > winograd_narrow_pairs || p.tiles_h * p.tiles_w <= winograd_wide_tiles;
 
   const ptrdiff_t in = winograd_padded(p.in.channels), out = winograd_padded(p.out.channels);
   const bool weights = pass == CNN_CONV_BACKWARD_WEIGHTS;

@@ -93,6 +93,7 @@ package struct BatchNorm2d: Layer {
     needs.backwardReadsInput = true
     needs.backwardReadsOutput = following == .addThenReLU || following == .reluThenMaxPool
     needs.worksInPlace = following != .reluThenMaxPool
+    needs.addsToInputGradient = following != .reluThenMaxPool
     return needs
   }
 
@@ -199,16 +200,29 @@ package struct BatchNorm2d: Layer {
 
   /// With g = dy where the gate of the ReLU is open (pooled: at the winners), 0 elsewhere,
   /// x̂ = (x − μ)/√(σ² + ε) and n = N·H·W: `dbias = Σ g`, `dweight = Σ g·x̂` over the microbatch. Leaves their
-  /// means for `backwardData`, or what is to be pooled, and g itself where the gradient of the residual goes.
+  /// means for `backwardData`, or what is to be pooled, and g itself where the gradient of the residual goes. Where
+  /// nothing is pooled dx follows at once, block by block.
   package func backwardParameters(
     _ pass: borrowing BackwardPass, microbatch: Int, gradients: [UnsafeMutablePointer<Float>]
   ) {
+    if completesAtOnce, let dx = pass.inputGradients[0] {
+      let x = pass.inputShapes[0]
+      var affine = affine(pass.parameters)
+      var shape = shape(x, n: pass.wave.images, images: pass.wave.microbatches[microbatch])
+      shape.adds = pass.addsToInputGradient
+      cnn_batch_norm_kernels_for(pass.kernels.kernelTable).pointee.backward(
+        dx, gradients[0], gradients[1], pass.inputGradients.count > 1 ? pass.inputGradients[1] : nil,
+        pass.saved + microbatch * savedCount(x), pass.outputGradient, pass.inputs[0], pass.output, &affine,
+        &shape)
+      return
+    }
     sums(pass, microbatch, dWeight: gradients[0], dBias: gradients[1])
   }
 
   /// `dx = (g − dbias/n − x̂ · dweight/n) · weight/√(σ² + ε)`, `dr = g`, with the sums and the n of the images
   /// that the statistics are over.
   package func backwardData(_ pass: borrowing BackwardPass) {
+    if completesAtOnce { return }
     let x = pass.inputShapes[0]
     let dResidual = pass.inputGradients.count > 1 ? pass.inputGradients[1] : nil
     // Nobody has asked for the gradients of weight and bias, but dx hangs on their sums.
@@ -223,12 +237,16 @@ package struct BatchNorm2d: Layer {
       guard let dx = pass.inputGradients[0] else { continue }
       var affine = affine(pass.parameters)
       var shape = shape(x, n: pass.wave.images, images: images)
+      shape.adds = pass.addsToInputGradient
       cnn_batch_norm_kernels_for(pass.kernels.kernelTable).pointee.backward_data(
         dx, pass.saved + microbatch * savedCount(x),
         dResidual.map { UnsafePointer($0) } ?? pass.outputGradient,
         pass.inputs[0], dResidual == nil ? pass.output : nil, &affine, &shape)
     }
   }
+
+  /// Whether `backwardParameters` is called and knows all that dx of a microbatch hangs on.
+  private var completesAtOnce: Bool { affine && learning == .all && !pools }
 
   /// Statistics that don't depend on x take nothing off dx.
   private func forgetSums(_ pass: borrowing BackwardPass) {
@@ -300,6 +318,7 @@ package struct BatchNorm2d: Layer {
       case .reluThenMaxPool: CNN_AFTER_NORM_RELU_MAX_POOL
       }
     return cnn_batch_norm_shape(
-      x: cnn_blocked(x, n: n, images: images), ih: x.height, iw: x.width, epsilon: epsilon, after: after)
+      x: cnn_blocked(x, n: n, images: images), ih: x.height, iw: x.width, epsilon: epsilon, after: after,
+      adds: false)
   }
 }

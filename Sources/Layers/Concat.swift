@@ -20,15 +20,21 @@ package struct Concat: Layer {
   }
 
   package func memory(for inputs: [FeatureShape], images: Int, kernels: InstructionSet) -> MemoryNeeds {
-    MemoryNeeds()
+    var needs = MemoryNeeds()
+    // Whole blocks: the output's first then are those of input 0.
+    needs.continuesInput = inputs.count > 1 && inputs[0].channels % 16 == 0
+    return needs
   }
 
   package func forward(_ pass: borrowing ForwardPass) {
     let pixels = pass.wave.images * pass.outputShape.area
     var channel = 0
     for (x, shape) in zip(pass.inputs, pass.inputShapes) {
-      Self.move(
-        to: pass.output, channel, from: x, 0, count: shape.channels, pixels: pixels, kernels: pass.kernels)
+      // Input 0 may stand there already.
+      if channel > 0 || x != UnsafePointer(pass.output) {
+        Self.move(
+          to: pass.output, channel, from: x, 0, count: shape.channels, pixels: pixels, kernels: pass.kernels)
+      }
       channel += shape.channels
     }
   }
@@ -38,7 +44,7 @@ package struct Concat: Layer {
     let pixels = pass.wave.images * pass.outputShape.area
     var channel = 0
     for (dx, shape) in zip(pass.inputGradients, pass.inputShapes) {
-      if let dx {
+      if let dx, channel > 0 || UnsafePointer(dx) != pass.outputGradient {
         Self.move(
           to: dx, 0, from: pass.outputGradient, channel, count: shape.channels, pixels: pixels,
           kernels: pass.kernels)

@@ -57,12 +57,23 @@ struct Convolution {
   /// Winograd's tiles of m × m outputs take (m + 2)² products each, so the m that needs fewest wins,
   /// the larger error of F(4) and F(5) (1e-5 of the largest output) being borne where that is a tenth at
   /// least. With fewer than 16 channels on a side transforms cost more than they save.
-  private static func ranking(_ shape: ConvolutionShape) -> (first: String, second: String) {
-    if shape.planar { return ("stem", "direct") }
+  private static func ranking(
+    _ shape: ConvolutionShape, _ pass: cnn_conv_pass
+  ) -> (first: String, second: String) {
+    if shape.planar { return (isNarrow(shape, shape.oc, shape.ow) ? "narrow" : "stem", "stem") }
     if shape.isDepthwise { return ("depthwise", "direct") }
     if shape.groups == 1 && shape.coversInput { return ("dense", "direct") }
-    if shape.groups == 1 && shape.kh == 1 && shape.kw == 1 { return ("pointwise", "direct") }
+    if shape.groups == 1 && shape.kh == 1 && shape.kw == 1 {
+      return (pass == CNN_CONV_BACKWARD_DATA && shape.isTiny ? "dense" : "pointwise", "direct")
+    }
+    if pass == CNN_CONV_BACKWARD_DATA && isNarrow(shape, shape.ic, shape.iw) { return ("narrow", "direct") }
+    if shape.isTiny { return ("tiny", "direct") }
     return (winograd(shape)?.name ?? "direct", "direct")
+  }
+
+  /// Whether a block of channels of what is made would be half empty, but vectors along its width are not.
+  private static func isNarrow(_ shape: ConvolutionShape, _ channels: Int, _ width: Int) -> Bool {
+    channels <= 8 && shape.kw > 1 && 4 * width >= 3 * ((width + 15) / 16 * 16)
   }
 
   /// The best of Winograd's, and its products for each pair of channels; nil where direct sums are better.
@@ -118,7 +129,7 @@ struct Convolution {
     {
       return algorithm
     }
-    let (first, second) = Self.ranking(shape)
+    let (first, second) = Self.ranking(shape, pass)
     guard
       let algorithm = Self.fitting(first, shape, pass, kernels) ?? Self.fitting(second, shape, pass, kernels)
     else { preconditionFailure("no algorithm for \(shape)") }
@@ -191,7 +202,7 @@ struct Convolution {
     var planar = shape
     planar.planar = true
     return [CNN_CONV_FORWARD, CNN_CONV_BACKWARD_WEIGHTS].allSatisfy { pass in
-      let (first, second) = ranking(planar)
+      let (first, second) = ranking(planar, pass)
       return fitting(first, planar, pass, .detected) != nil || fitting(second, planar, pass, .detected) != nil
     }
   }

@@ -14,6 +14,8 @@ extension ConvolutionShape {
   package var isDepthwise: Bool { groups == ic && ic > 1 }
   /// Whether there is one output position, which sees the whole input: a matrix product.
   package var coversInput: Bool { oh == 1 && ow == 1 && kh == ih && kw == iw && ph == 0 && pw == 0 }
+  /// Whether an image's outputs don't fill a register tile.
+  package var isTiny: Bool { oh * ow <= 4 }
   /// Whether Winograd's algorithms can do it.
   package var isWinograd: Bool {
     kh == 3 && kw == 3 && sh == 1 && sw == 1 && dh == 1 && dw == 1 && groups == 1 && !planar

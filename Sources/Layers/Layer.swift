@@ -61,6 +61,11 @@ package struct MemoryNeeds: Sendable, Equatable {
   package var onlyParametersReadInput = false
   /// Whether the output may lie where input 0 lies, and dx where dy lies.
   package var worksInPlace = false
+  /// Whether the output begins with input 0 as it is, and dy with its gradient: they may lie there too, and others
+  /// may still read input 0.
+  package var continuesInput = false
+  /// Whether backward can add to the gradient of input 0 (`BackwardPass.addsToInputGradient`).
+  package var addsToInputGradient = false
 
   package init() {}
 }
@@ -174,6 +179,9 @@ package struct BackwardPass {
   package var pooling: (any BatchPooling)?
   /// Whether nobody asks for the gradients of the parameters: `backwardData` follows no `backwardParameters`.
   package var isFrozen = false
+  /// Whether another reader of input 0 has begun its gradient, to which this one's part is added. Only where
+  /// `MemoryNeeds.addsToInputGradient`.
+  package var addsToInputGradient = false
 
   package init(
     wave: Wave, kernels: InstructionSet, inputShapes: [FeatureShape], outputShape: FeatureShape,
@@ -251,7 +259,8 @@ package protocol Layer: Sendable {
     _ pass: borrowing ForwardPass, microbatch: Int, into statistics: [UnsafeMutablePointer<Float>])
 
   /// The gradients of one microbatch in the order of `parameters`, padding included. Overwrites.
-  /// Called for layers with parameters that are not frozen.
+  /// Called for layers with parameters that are not frozen, once for each microbatch: it may leave those of the
+  /// inputs, too, which may lie where dy lies.
   func backwardParameters(
     _ pass: borrowing BackwardPass, microbatch: Int, gradients: [UnsafeMutablePointer<Float>])
 

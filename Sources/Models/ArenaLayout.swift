@@ -58,6 +58,7 @@ struct ArenaLayout: Sendable {
       return zip(backward.edges[index], zip(temporaryBlocks[index], nodes[index].inputs)).map { edge, block in
         guard case .node(let source) = block.1, nodes[source].runsBackward else { return .none }
         if let temporary = block.0 { return .added(offset: offsets[temporary], to: gradients[source]) }
+        if case .summed = edge { return .summed(offset: gradients[source]) }
         return .direct(offset: gradients[source])
       }
     }

@@ -1,9 +1,15 @@
 import Layers
 
-/// A run of nodes that share one block of memory because they work in place.
+/// A run of nodes that share one block of memory because they work in place, or because each begins with the one
+/// before.
 struct SharedBlock {
   var perImage: Int
   var lifetime: ClosedRange<Int>
+
+  mutating func grow(to perImage: Int, until end: Int) {
+    self.perImage = max(self.perImage, perImage)
+    lifetime = lifetime.lowerBound...max(lifetime.upperBound, end)
+  }
 }
 
 /// When the outputs of nodes are alive, and which share a block.
@@ -20,6 +26,12 @@ struct ForwardLifetimes {
       Ends(of: node, consumers: consumers, needs, schedule)
     }
     for node in network.nodes.indices {
+      // Where nodes run again, a block would be held from the first time to the second.
+      if schedule.repeated.isEmpty, let source = network.inputToContinue(by: node, needs) {
+        first.append(first[source])
+        groups[first[source]].grow(to: network.nodes[node].shape.blockedCount, until: ends[node].first)
+        continue
+      }
       let source = network.inputToOverwrite(of: node, needs).map { (first[$0], ends[$0].first) }
       first.append(
         place(network.nodes[node].shape, at: schedule.forward[node], until: ends[node].first, over: source))
@@ -57,7 +69,7 @@ struct ForwardLifetimes {
   private mutating func place(
     _ shape: FeatureShape, at time: Int, until end: Int, over source: (block: Int, end: Int)?
   ) -> Int {
-    if let source, source.end == time {
+    if let source, source.end == time, groups[source.block].lifetime.upperBound == time {
       groups[source.block].lifetime = groups[source.block].lifetime.lowerBound...end
       return source.block
     }
@@ -73,6 +85,15 @@ extension Network {
       consumers[source].count == 1, nodes[source].shape == nodes[index].shape
     else { return nil }
     return source
+  }
+
+  /// The node whose output a node could continue: no other continues it.
+  fileprivate func inputToContinue(by index: Int, _ needs: [MemoryNeeds]) -> Int? {
+    guard needs[index].continuesInput, case .node(let source)? = nodes[index].inputs.first else { return nil }
+    let first = consumers[source].first {
+      needs[$0].continuesInput && nodes[$0].inputs.first == .node(source)
+    }
+    return first == index ? source : nil
   }
 }
 
@@ -104,6 +125,8 @@ struct BackwardLifetimes {
   enum Edge {
     case none
     case direct
+    /// The layer adds to what is there.
+    case summed
     /// Needs room of its own for a moment: floats per image, and the moment.
     case added(perImage: Int, time: Int)
   }
@@ -132,6 +155,10 @@ struct BackwardLifetimes {
           edges[index].append(.none)
           continue
         }
+        if begun[source], position == 0, needs[index].addsToInputGradient {
+          edges[index].append(.summed)
+          continue
+        }
         if begun[source] {
           edges[index].append(.added(perImage: nodes[source].shape.blockedCount, time: time[index]))
           continue
@@ -143,6 +170,10 @@ struct BackwardLifetimes {
         {
           group[source] = block
           groups[block].lifetime = groups[block].lifetime.lowerBound...time[source]
+        } else if position == 0 && needs[index].continuesInput, let block = group[index] {
+          // The gradient of the rest has been read when others add to this one.
+          group[source] = block
+          groups[block].grow(to: nodes[source].shape.blockedCount, until: time[source])
         } else {
           group[source] = groups.count
           groups.append(

@@ -13,6 +13,8 @@ package struct Plan: Sendable {
     case none
     /// Straight into the source's gradient.
     case direct(offset: Int)
+    /// Added by the layer to the source's gradient, which another consumer began.
+    case summed(offset: Int)
     /// To `offset` first, then added to the source's gradient, which another consumer began.
     case added(offset: Int, to: Int)
   }

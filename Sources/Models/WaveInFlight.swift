@@ -79,7 +79,7 @@ package final class WaveInFlight {
       let targets = plan.gradientTargets[index].map { target -> UnsafeMutablePointer<Float>? in
         switch target {
         case .none: nil
-        case .direct(let offset), .added(let offset, _): arena.pointer + offset
+        case .direct(let offset), .summed(let offset), .added(let offset, _): arena.pointer + offset
         }
       }
       backwardPasses.append(
@@ -91,6 +91,9 @@ package final class WaveInFlight {
           outputGradient: UnsafePointer(arena.pointer + plan.gradients[index]), inputGradients: targets,
           saved: arena.pointer + plan.saved[index], scratch: scratch.pointer))
       backwardPasses[index].isFrozen = node.isFrozen
+      if case .summed? = plan.gradientTargets[index].first {
+        backwardPasses[index].addsToInputGradient = true
+      }
     }
   }
 

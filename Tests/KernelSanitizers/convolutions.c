@@ -40,7 +40,16 @@ static cnn_conv_shape random_shape(void) {
   cnn_conv_shape s = {.n = between(1, 3), .sh = 1, .sw = 1, .dh = 1, .dw = 1, .groups = 1};
   s.ic = between(1, 40), s.oc = between(1, 70);
   s.ih = between(1, 15), s.iw = between(1, 15);
-  switch (below(6)) {
+  switch (below(8)) {
+    case 6:  // few channels on one side
+      s.planar = below(2);
+      s.kh = between(1, 5), s.kw = between(1, 5), s.ph = below(s.kh), s.pw = below(s.kw);
+      if (s.planar) s.ic = between(1, 3), s.oc = between(1, 8);
+      else s.ic = between(1, 8);
+      break;
+    case 7:  // few outputs
+      s.ih = between(1, 4), s.iw = between(1, 4), s.kh = s.kw = 3, s.ph = s.pw = below(3), s.sh = s.sw = between(1, 2);
+      break;
     case 0: case 1:  // what Winograd does
       s.kh = s.kw = 3, s.ph = below(3), s.pw = below(3);
       if (below(4) == 0) s.ic = between(120, 150), s.oc = between(120, 150), s.ih = s.iw = between(1, 6);

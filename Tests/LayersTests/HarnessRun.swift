@@ -119,7 +119,26 @@ final class HarnessRun {
     layer.backwardData(pass)
     checkGuards("backwardData", x + dx.compactMap(\.self) + [y, dy])
     for (dx, shape) in zip(dx, inputShapes) { if let dx { checkPadding("dx", dx.values, shape) } }
+    if needs.addsToInputGradient, !inPlace, let dx = dx[0] { checkSum(pass, of: dx.values) }
     return (zip(dx, inputShapes).map { $0?.values.nchw(images: wave.images, $1) }, leaves)
+  }
+
+  /// Backward once more into a gradient that holds the input: it must grow by `part`, bit by bit.
+  private func checkSum(_ pass: BackwardPass, of part: [Float]) {
+    let sum = GuardedBuffer(original[0])
+    var pass = pass
+    pass.inputGradients[0] = sum.pointer
+    pass.addsToInputGradient = true
+    for microbatch in wave.microbatches.indices where !parameterDeclarations.isEmpty {
+      let gradients = parameterDeclarations.map(GuardedBuffer.init(roomFor:))
+      layer.backwardParameters(pass, microbatch: microbatch, gradients: gradients.map(\.pointer))
+    }
+    layer.backwardData(pass)
+    checkGuards("backwardData that adds", [sum])
+    let expected = zip(original[0], part).map { $0 + $1 }
+    if zip(sum.values, expected).contains(where: { $0.bitPattern << 1 != $1.bitPattern << 1 }) {
+      Issue.record("\(layer.kind) doesn't add to the gradient of its input what it writes otherwise")
+    }
   }
 
   private func unpacked(_ arrays: [GuardedBuffer], _ declared: [ArrayDeclaration]) -> [Tensor] {

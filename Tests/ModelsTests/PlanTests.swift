@@ -42,6 +42,46 @@ func winogradNetwork() throws -> Network {
   return try network.build()
 }
 
+/// Joins that begin with what they read, one after another as a dense block's: others read it too, before and after,
+/// and two joins begin with the same.
+private func growingNetwork(_ join: any Layer = Concat()) throws -> Network {
+  var network = NetworkBuilder(input: FeatureShape(channels: 2, height: 6, width: 6))
+  try network.add("stem", Conv2d(outputChannels: 16, kernel: 3, padding: .explicit(1), bias: false))
+  var trunk = try network.add("norm", BatchNorm2d())
+  let first = trunk
+  for number in 1...3 {
+    try network.add("norm\(number)", BatchNorm2d(following: .relu), from: trunk)
+    let grown = try network.add(
+      "conv\(number)", Conv2d(outputChannels: 16, kernel: 3, padding: .explicit(1), bias: false))
+    trunk = try network.add("join\(number)", join, from: trunk, grown)
+  }
+  let normed = try network.add("last_norm", BatchNorm2d(following: .silu), from: trunk)
+  let narrow = try network.add("narrow", Conv2d(outputChannels: 20, kernel: 1, bias: false))
+  let late = try network.add("late", Conv2d(outputChannels: 20, kernel: 1), from: first)
+  let other = try network.add("other", join, from: first, late)
+  let odd = try network.add("odd", join, from: narrow, late)
+  let all = try network.add("all", join, from: normed, normed, other, odd)
+  try network.add("pool", AdaptiveAvgPool2d(), from: all)
+  try network.add("flatten", Flatten())
+  try network.add("fc", Linear(outputFeatures: 5))
+  return try network.build()
+}
+
+/// A join that copies all its inputs.
+private struct CopyingConcat: Layer {
+  var kind: String { "CopyingConcat" }
+  var inputCount: Int? { nil }
+
+  func outputShape(of inputs: [FeatureShape]) throws(LayerError) -> FeatureShape {
+    try Concat().outputShape(of: inputs)
+  }
+  func memory(for inputs: [FeatureShape], images: Int, kernels: InstructionSet) -> MemoryNeeds {
+    MemoryNeeds()
+  }
+  func forward(_ pass: borrowing ForwardPass) { Concat().forward(pass) }
+  func backwardData(_ pass: borrowing BackwardPass) { Concat().backwardData(pass) }
+}
+
 /// Gates, norms of one image, functions with and without their input kept, a branch that is dropped for some.
 private func gatedNetwork() throws -> Network {
   var network = NetworkBuilder(input: FeatureShape(channels: 2, height: 6, width: 6))
@@ -275,7 +315,7 @@ struct PlanTests {
   @Test func aWaveGivesEachMicrobatchWhatItGetsAlone() throws {
     let networks = [
       try branchingNetwork(), try branchingNetwork().fused(), try winogradNetwork().fused(),
-      try gatedNetwork().fused(),
+      try gatedNetwork().fused(), try growingNetwork(),
     ]
     for network in networks {
       for kernels in InstructionSet.allCases where kernels <= .detected {
@@ -302,11 +342,38 @@ struct PlanTests {
     #expect(inference.arenaCount * 3 < training.arenaCount)
   }
 
+  /// A join whose first input lies where the join lies gives the same as one that copies it.
+  @Test func joinsThatContinueTheirInputGiveTheSameBits() throws {
+    let (continued, copied) = (try growingNetwork(), try growingNetwork(CopyingConcat()))
+    func outputs(_ network: Network) -> Int {
+      let plan = Plan(network, images: 3, mode: .training, kernels: .detected)
+      return Set(plan.outputs).count
+    }
+    #expect(outputs(continued) < outputs(copied))
+    for mode in [Mode.training, .inference] {
+      #expect(
+        PlanRun(continued, microbatches: [2, 1])(mode: mode)
+          == PlanRun(copied, microbatches: [2, 1])(mode: mode))
+    }
+  }
+
+  /// Whoever joins 7 blocks of channels needs no room for 2 + 3 + … + 7 of them.
+  @Test func denseBlocksHoldEveryChannelOnce() throws {
+    let network = try ModelZoo.network(
+      "densenet121", input: FeatureShape(channels: 3, height: 64, width: 64), options: .init(classes: 8)
+    ).fused()
+    let plan = Plan(network, images: 16, mode: .training, kernels: .detected)
+    let joins = network.nodes.indices.filter { network.nodes[$0].layer is Concat }
+    #expect(joins.count == 58)
+    #expect(Set(joins.map { plan.outputs[$0] }).count <= 4)
+  }
+
   /// What is computed again is what was computed before, with arrays in other places.
   @Test func checkpointingGivesTheSameBits() throws {
     let input = FeatureShape(channels: 3, height: 16, width: 16)
     var networks = [
       try branchingNetwork().fused(), try winogradNetwork().fused(), try gatedNetwork().fused(),
+      try growingNetwork(),
     ]
     for model in ["resnet18", "resnet18_small", "seed_cnn", "lenet5"] {
       networks.append(try ModelZoo.network(model, input: input, options: .init(classes: 5)).fused())

@@ -180,7 +180,7 @@ struct ConvolutionCase: CustomStringConvertible, Sendable {
 
 /// Shapes by the kind of what is special about them, drawn at random, small, with odd tails.
 enum ConvolutionKind: CaseIterable {
-  case general, grouped, depthwise, pointwise, dense, planar, threeByThree, wide
+  case general, grouped, depthwise, pointwise, dense, planar, narrow, tiny, threeByThree, wide
 
   func shape(_ number: Int) -> cnn_conv_shape {
     let stream = RandomStream(seed: 7, purpose: .test(number))
@@ -215,6 +215,18 @@ enum ConvolutionKind: CaseIterable {
       (s.planar, s.ic) = (true, draw(1...5))
       (s.ih, s.iw, s.kh, s.kw) = (draw(1...30), draw(1...40), draw(1...7), draw(1...7))
       if draw(0...1) == 0 { s.dw = 1 }
+    case .narrow:
+      s.planar = draw(0...1) == 0
+      (s.ic, s.oc) = s.planar ? (draw(1...3), draw(1...8)) : (draw(1...8), draw(1...40))
+      (s.ih, s.iw, s.kh, s.kw) = (draw(1...60), draw(1...40), draw(1...6), draw(1...6))
+      (s.sh, s.sw, s.dh, s.dw) = (1, 1, 1, 1)
+      (s.ph, below, s.pw, right) = (
+        draw(0...(s.kh - 1)), draw(0...(s.kh - 1)), draw(0...(s.kw - 1)), draw(0...(s.kw - 1))
+      )
+    case .tiny:
+      (s.n, s.ih, s.iw) = (draw(1...20), draw(1...5), draw(1...5))
+      (s.ic, s.oc) = (draw(1...150), draw(1...150))
+      (s.dh, s.dw) = (1, 1)
     case .threeByThree:
       (s.kh, s.kw, s.sh, s.sw, s.dh, s.dw) = (3, 3, 1, 1, 1, 1)
       (s.ph, s.pw) = (draw(0...1), draw(0...2))

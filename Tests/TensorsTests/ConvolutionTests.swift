@@ -120,6 +120,26 @@ import Testing
     }
   }
 
+  /// More images of more channels than are packed together. Sums are chains of 9,360 products.
+  @Test func manyTinyImagesAgreeWithTheYardstick() throws {
+    let reference = try #require(Self.algorithms(.ref).first)
+    var shape = cnn_conv_shape()
+    (shape.n, shape.first, shape.images, shape.groups) = (40, 1, 38, 1)
+    (shape.ic, shape.ih, shape.iw, shape.oc, shape.oh, shape.ow) = (1040, 4, 4, 40, 2, 2)
+    (shape.kh, shape.kw, shape.sh, shape.sw, shape.dh, shape.dw) = (3, 3, 2, 2, 1, 1)
+    (shape.ph, shape.pw) = (1, 1)
+    let test = ConvolutionCase(shape, hasBias: true)
+    for pass in ConvolutionCase.Pass.allCases {
+      let expected = try #require(test.run(reference, pass))
+      for set in Self.sets {
+        let algorithm = try #require(cnn_conv_algorithm_named(set.kernelTable, "tiny")).pointee
+        let got = try #require(test.run(algorithm, pass))
+        let difference = Self.difference(got.values, expected.values, ConvolutionCase.count(pass, test.shape))
+        #expect(!got.overrun && difference <= 1e-5, "\(pass) on \(set): error \(difference)")
+      }
+    }
+  }
+
   /// max|error| / max|y|; infinite where one is NaN and the other not, or an exact zero became something.
   static func difference(_ got: FloatBuffer, _ expected: FloatBuffer, _ count: Int) -> Double {
     var (error, largest) = (Float(0), Float(0))

@@ -1,6 +1,7 @@
 #pragma once
 // Batch normalisation (Ioffe & Szegedy 2015), with what often follows it in the same pass over memory.
 // Arrays of one value per channel are padded to whole blocks by zeros, gradients too.
+#include <stdbool.h>
 #include "activations.h"
 #include "blocked.h"
 #include "isa.h"
@@ -25,6 +26,8 @@ typedef struct {
   ptrdiff_t ih, iw;  // of x; only where pooled
   float epsilon;
   cnn_after_norm after;
+  // Backward adds to dx what it would write. Not pooled.
+  bool adds;
 } cnn_batch_norm_shape;
 
 // Learned values; NULL for 1 and 0.
@@ -72,9 +75,14 @@ typedef struct {
                         const float *dy, const float *x, const float *y,
                         const cnn_batch_norm_affine *affine, const cnn_batch_norm_shape *shape);
   // dx = (g - offset - (x - mean) * slope) * (inverse * weight). Overwrites dx, which may be dy unless
-  // pooled. Added: with y NULL dy is gated already (dresidual).
+  // pooled; or adds to it. Added: with y NULL dy is gated already (dresidual).
   void (*backward_data)(float *dx, const float *saved, const float *dy, const float *x, const float *y,
                         const cnn_batch_norm_affine *affine, const cnn_batch_norm_shape *shape);
+  // backward_sums (not pooled) and backward_data block by block, so that the second finds in the cache what the
+  // first has read. Overwrites what they do.
+  void (*backward)(float *dx, float *dweight, float *dbias, float *dresidual, float *saved, const float *dy,
+                   const float *x, const float *y, const cnn_batch_norm_affine *affine,
+                   const cnn_batch_norm_shape *shape);
   // Mean and squares of these images. Overwrites pooled.
   void (*moments)(double *pooled, const float *x, const cnn_batch_norm_shape *shape);
   // forward_training with the moments of `count` values per channel, of which these images are a part.
