@@ -87,6 +87,49 @@ static cnn_cross_entropy_sums ISA(cross_entropy)(const cnn_cross_entropy *task, 
   return sums;
 }
 
+// Of an image's logits over a temperature: the greatest, the sum of exp((z - greatest) / T), and its logarithm.
+CNN_INLINE void ISA(tempered_sum)(float *greatest, float *sum, float *logarithm, const float *z, ptrdiff_t classes,
+                                  ptrdiff_t stride, float sharpness) {
+  ISA(greatest_logit)(greatest, z, classes, stride);
+  f32x16 lanes = 0;
+  for (ptrdiff_t block = 0; block < block_count(classes); block++) {
+    const f32x16 e = CNN_EXP((LOAD(z + block * stride) - *greatest) * sharpness);
+    lanes += EXISTS(block_lanes(classes, block)) ? e : (f32x16)0;
+  }
+  *sum = TOTAL(lanes);
+  const f32x16 logarithms = CNN_LOG((f32x16)*sum);
+  // The logarithm's arithmetic on bits would lose a NaN.
+  *logarithm = *sum == *sum ? logarithms[0] : *sum;
+}
+
+static double ISA(distillation)(const cnn_distillation *task, const float *z, const float *t, float *dz) {
+  const ptrdiff_t classes = task->classes, stride = task->n * CNN_LANES, teacher_stride = task->teacher_n * CNN_LANES;
+  const float sharpness = 1 / task->temperature, rate = task->scale * task->temperature;
+  double loss = 0;
+  for (ptrdiff_t image = 0; image < task->images; image++) {
+    const float *student = z + (task->first + image) * CNN_LANES;
+    const float *teacher = t + (task->teacher_first + image) * CNN_LANES;
+    float *gradient = dz + (task->first + image) * CNN_LANES;
+    float z_greatest, z_sum, z_log, t_greatest, t_sum, t_log;
+    ISA(tempered_sum)(&z_greatest, &z_sum, &z_log, student, classes, stride, sharpness);
+    ISA(tempered_sum)(&t_greatest, &t_sum, &t_log, teacher, classes, teacher_stride, sharpness);
+    f32x16 divergence = 0;
+    for (ptrdiff_t block = 0; block < block_count(classes); block++) {
+      const i32x16 exists = EXISTS(block_lanes(classes, block));
+      const f32x16 a = (LOAD(student + block * stride) - z_greatest) * sharpness;
+      const f32x16 b = (LOAD(teacher + block * teacher_stride) - t_greatest) * sharpness;
+      const f32x16 p = CNN_EXP(a) / z_sum, q = CNN_EXP(b) / t_sum;
+      // A class that the teacher excludes costs nothing, whatever the student thinks: not 0 times infinity.
+      const f32x16 term = q == 0 ? (f32x16)0 : q * ((b - t_log) - (a - z_log));
+      divergence += exists ? term : (f32x16)0;
+      const f32x16 d = LOAD(gradient + block * stride) + rate * (p - q);
+      STORE(gradient + block * stride, exists ? d : (f32x16)0);
+    }
+    loss += (double)(task->temperature * task->temperature) * TOTAL(divergence);
+  }
+  return loss;
+}
+
 static void ISA(softmax)(float *p, const float *z, ptrdiff_t classes, ptrdiff_t n, ptrdiff_t first,
                          ptrdiff_t images) {
   const ptrdiff_t blocks = block_count(classes), stride = n * CNN_LANES;

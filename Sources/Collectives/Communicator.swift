@@ -116,6 +116,8 @@ package final class Communicator {
   /// Leaves MPI, on the success path only: a rank that fails calls `abort`, or the others would wait here.
   package func finish() throws {
     guard usesMPI else { return }
+    var meetings = meetings
+    try check(cnn_mpi_comm_free(&meetings), "MPI_Comm_free")
     try check(cnn_mpi_finish(), "MPI_Finalize")
   }
 

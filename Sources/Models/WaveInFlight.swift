@@ -208,6 +208,17 @@ package final class WaveInFlight {
       denominator: denominator, dLogits: logitsGradient, kernels: plan.kernels)
   }
 
+  /// Behind `computeLoss`: how far the class scores of one microbatch are from those of a teacher, which holds the same
+  /// images alone, and the gradient of that, on top of the loss's (`Distillation`). `batch` images are in the step.
+  package func learn(
+    _ distillation: Distillation, microbatch: Int, from teacher: WaveInFlight, batch: Int
+  ) -> Double {
+    distillation.forwardBackward(
+      .init(logits: logits, n: images, images: forwardPasses[0].wave.microbatches[microbatch]),
+      .init(logits: teacher.logits, n: teacher.images, images: 0..<teacher.images),
+      classes: plan.network.classes, batch: batch, dLogits: logitsGradient, kernels: plan.kernels)
+  }
+
   /// The class scores of all images, (K/16, N, 16).
   package var logits: UnsafePointer<Float> { UnsafePointer(output(of: plan.network.nodes.count - 1)) }
 

@@ -36,6 +36,8 @@ final class Lane: @unchecked Sendable {
   private let reduction: cnn_reduction_kernels
   /// nil where no layer asks what other microbatches know.
   private let pooling: LanePooling?
+  /// nil where only labels are learnt.
+  private let teacher: LaneTeacher?
   /// nil where nobody wants to know.
   let times: OperatorTimes?
   /// The microbatch, by number in the step, whose loss was not a finite number.
@@ -51,11 +53,11 @@ final class Lane: @unchecked Sendable {
   init(
     network: Network, plan: Plan?, values: FloatBuffer, prepared: PreparedWeights, partials: [FloatBuffer],
     stackDepth: Int, loss: SoftmaxCrossEntropy, kernels: InstructionSet, timed: Bool, track: Track,
-    pooling: LanePooling? = nil
+    pooling: LanePooling? = nil, teacher: LaneTeacher? = nil
   ) {
     self.network = network
     self.prepared = prepared
-    self.pooling = pooling
+    (self.pooling, self.teacher) = (pooling, teacher)
     inFlight = plan.map { WaveInFlight($0, values: values, prepared: prepared) }
     inFlight?.pooling = pooling
     slots = GradientSlots(network: network, partials: partials, stackDepth: stackDepth)
@@ -79,11 +81,11 @@ final class Lane: @unchecked Sendable {
   /// - Parameters:
   ///   - work: the waves of the run, each with its schedule up the tree.
   ///   - batch: the rank's microbatches; `firstMicrobatch` is the number in the step of the first.
-  ///   - denominator: Σ of the labels' weights over the whole step, on all ranks.
+  ///   - totals: of the whole step, on all ranks.
   ///   - exchange: hears what is final, and knows when values are new.
   ///   - witness: sees the gradients of the microbatch that is computed twice, in a step that has one.
   func compute(
-    _ work: LaneWork, batch: [LoadedMicrobatch], firstMicrobatch: Int, denominator: Float,
+    _ work: LaneWork, batch: [LoadedMicrobatch], firstMicrobatch: Int, totals: StepTotals,
     exchange: LaneExchange, witness: GradientWitness? = nil
   ) {
     (notFinite, notFiniteLayer) = (nil, nil)
@@ -97,8 +99,7 @@ final class Lane: @unchecked Sendable {
       track.measure(.forward) {
         forward(wave, inFlight, exchange)
         exchange.awaitAllValues()
-        computeLoss(
-          wave, inFlight, batch: batch, firstMicrobatch: firstMicrobatch, denominator: denominator, exchange)
+        computeLoss(wave, inFlight, batch: batch, firstMicrobatch: firstMicrobatch, totals, exchange)
       }
       if notFinite != nil, notFiniteLayer == nil {
         // Before this lane's backward, while the values are still those of the step.
@@ -114,7 +115,7 @@ final class Lane: @unchecked Sendable {
   /// One microbatch by itself, between two steps, for the witness alone: the values are settled, and the
   /// reducer doesn't hear of it.
   func computeAlone(
-    _ microbatch: LoadedMicrobatch, tree: ReductionTree, denominator: Float, witness: GradientWitness,
+    _ microbatch: LoadedMicrobatch, tree: ReductionTree, totals: StepTotals, witness: GradientWitness,
     exchange: LaneExchange
   ) {
     guard let inFlight else { preconditionFailure("a lane without a plan can't compute a microbatch") }
@@ -125,8 +126,7 @@ final class Lane: @unchecked Sendable {
     defer { inFlight.pooling = pooling }
     load(wave, inFlight, batch: [microbatch], firstMicrobatch: number)
     forward(wave, inFlight, exchange)
-    computeLoss(
-      wave, inFlight, batch: [microbatch], firstMicrobatch: number, denominator: denominator, exchange)
+    computeLoss(wave, inFlight, batch: [microbatch], firstMicrobatch: number, totals, exchange)
     backward(wave, inFlight, exchange, witness, isLast: false)
   }
 
@@ -207,18 +207,37 @@ final class Lane: @unchecked Sendable {
 
   private func computeLoss(
     _ wave: LaneWork.Wave, _ inFlight: WaveInFlight, batch: [LoadedMicrobatch], firstMicrobatch: Int,
-    denominator: Float, _ exchange: LaneExchange
+    _ totals: StepTotals, _ exchange: LaneExchange
   ) {
     climb(wave, .metrics, exchange) { microbatch, slot in
       let number = wave.sums.run.lowerBound + microbatch
-      let sums = inFlight.computeLoss(
-        loss, microbatch: microbatch, labels: batch[number - firstMicrobatch].labels, denominator: denominator
-      )
+      let sums = lossSums(inFlight, microbatch, of: batch[number - firstMicrobatch], totals, exchange)
       let metrics = slots.floats(of: .metrics, in: slot)
       metrics[0] = Float(sums.loss)
       if !metrics[0].isFinite && notFinite == nil { notFinite = number }
       metrics[1] = Float(sums.correct)
     }
+  }
+
+  /// What a microbatch adds to the loss, which the step's denominator divides, and the gradient of its class scores.
+  private func lossSums(
+    _ inFlight: WaveInFlight, _ microbatch: Int, of loaded: LoadedMicrobatch, _ totals: StepTotals,
+    _ exchange: LaneExchange
+  ) -> SoftmaxCrossEntropy.Sums {
+    guard let teacher else {
+      return inFlight.computeLoss(
+        loss, microbatch: microbatch, labels: loaded.labels, denominator: totals.denominator)
+    }
+    let share = teacher.distillation.weight
+    let scores = teacher.look(at: loaded) { exchange.poll() }
+    var sums = inFlight.computeLoss(
+      loss, microbatch: microbatch, labels: loaded.labels, denominator: totals.denominator / (1 - share))
+    let divergence = inFlight.learn(
+      teacher.distillation, microbatch: microbatch, from: scores, batch: totals.images)
+    sums.loss =
+      Double(1 - share) * sums.loss
+      + Double(share * totals.denominator / Float(totals.images)) * divergence
+    return sums
   }
 
   private func backward(

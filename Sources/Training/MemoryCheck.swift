@@ -90,6 +90,12 @@ extension TrainingStep.Settings {
         kernels: kernels)
   }
 
+  /// Bytes of a network that teaches.
+  func teacherBytes(ofRank rank: Int) -> Int {
+    let lanes = needs(ofRank: rank).wave == 0 ? 0 : layout.lanes[rank]
+    return (teacher?.count(images: microbatch, lanes: lanes) ?? 0) * MemoryLayout<Float>.stride
+  }
+
   /// Bytes that a rank's steps will take, but for little that hangs on messages.
   private func bytes(_ network: Network, rank: Int, places: [Communicator.Place]) -> Int {
     let float = MemoryLayout<Float>.stride
@@ -102,7 +108,8 @@ extension TrainingStep.Settings {
     let values = network.layout.valuesExtent
     let states = Optimizer.stateNames(of: optimizer).count * flat / places.count
     let prepared = PreparedWeights.count(for: network, mode: .training, kernels: kernels)
-    return float
+    return teacherBytes(ofRank: rank)
+      + float
       * (layout.lanes[rank] * lane + values / (reduce.sharedMemory ? places[rank].localSize : 1) + states
         + prepared
         + (averageDecay > 0 ? values : 0))

@@ -20,21 +20,23 @@ package struct MemoryUse: Codable, Sendable, Equatable {
   package var tree: Int
   /// Room for what other nodes send.
   package var exchange: Int
+  /// Weights of a network that teaches, and what lanes compute its class scores in.
+  package var teacher: Int
 
   package init(
     sharers: Int, weights: Int, average: Int, optimizer: Int, prepared: Int, activations: Int, gradients: Int,
-    tree: Int, exchange: Int
+    tree: Int, exchange: Int, teacher: Int = 0
   ) {
     (self.sharers, self.weights, self.average, self.optimizer) = (sharers, weights, average, optimizer)
     (self.prepared, self.activations, self.gradients) = (prepared, activations, gradients)
-    (self.tree, self.exchange) = (tree, exchange)
+    (self.tree, self.exchange, self.teacher) = (tree, exchange, teacher)
   }
 
   package var parts: [(kind: String, bytes: Int)] {
     [
       (sharers > 1 ? "weights, of \(sharers) ranks" : "weights", weights), ("average", average),
       ("optimizer", optimizer), ("prepared weights", prepared), ("activations", activations),
-      ("gradients", gradients), ("tree", tree), ("exchange", exchange),
+      ("gradients", gradients), ("tree", tree), ("exchange", exchange), ("teacher", teacher),
     ]
   }
 

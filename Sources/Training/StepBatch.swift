@@ -8,6 +8,9 @@ package struct StepBatch: Sendable {
   package var images: Int
   /// Σ of the labels' weights over all images of the step.
   package var denominator: Float
+  /// What sums over the step's images are divided by.
+  var totals: StepTotals { StepTotals(denominator: denominator, images: images) }
+
   /// This rank's own, in order.
   package var local: [LoadedMicrobatch]
 
@@ -21,6 +24,13 @@ package struct StepBatch: Sendable {
     self.denominator = denominator
     self.local = local
   }
+}
+
+/// What the loss of a step is divided by, known to every lane before.
+struct StepTotals {
+  /// Σ of the labels' weights.
+  let denominator: Float
+  let images: Int
 }
 
 /// Over the images of a step, before its update.

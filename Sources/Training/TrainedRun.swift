@@ -54,34 +54,19 @@ package struct TrainedRun {
     _ path: String, weights: Weights? = nil, overrides: [String] = [], data: String? = nil,
     communicator: Communicator
   ) throws {
-    let opened = try communicator.fromCoordinator {
-      try Opened(path, weights: weights, overrides: overrides, data: data)
-    }
-    let config = try ConfigLoader.load(text: opened.config, name: "configuration").config
-    let (network, values) = try communicator.together {
-      let network = try config.network(classes: opened.checkpoint.classes.count)
-      let values = FloatBuffer(count: network.layout.extent)
-      if communicator.rank == 0 {
-        let trained = try Self.values(opened, of: path, network, config)
-        values.pointer.update(from: trained.pointer, count: trained.count)
-      }
-      return (network, values)
-    }
-    try communicator.broadcastFloats(values, count: network.layout.extent)
+    let content = try Content(
+      path, weights: weights, overrides: overrides, data: data, communicator: communicator)
+    config = content.config
     place = try Workplace(config, communicator: communicator)
-    let folded = FoldedNetwork(network)
+    let folded = FoldedNetwork(content.network)
     try Inference.requireMemory(
       for: folded.network, images: config.training.microbatch, lanes: place.placement.lanes, communicator,
       kernels: place.kernels)
     inference = Inference(
-      folded.network, values: folded.values(from: values), images: config.training.microbatch,
+      folded.network, values: folded.values(from: content.values), images: config.training.microbatch,
       team: place.team, kernels: place.kernels)
-    (self.path, self.config, self.communicator) = (path, config, communicator)
-    var state = opened.checkpoint
-    if opened.weights.file != nil {
-      state.weightsHash = WeightsHash.of(values.pointer, layout: network.layout).description
-    }
-    (self.weights, checkpoint) = (opened.weights, state)
+    (self.path, self.communicator) = (path, communicator)
+    (self.weights, checkpoint) = (content.weights, content.checkpoint)
   }
 
   /// A network from an ONNX file that says what its classes are and how its images are prepared, as `export onnx` of
@@ -124,33 +109,6 @@ package struct TrainedRun {
     Evaluator(
       inference: inference, source: source, pipeline: pipeline, communicator: communicator,
       microbatch: config.training.microbatch, lanes: place.team.count, threads: place.loaders)
-  }
-
-  /// What rank 0 reads and the others are told.
-  private struct Opened: Codable {
-    var config: String
-    var weights: Weights
-    /// The name of the checkpoint that says what the images are.
-    var name: String
-    var checkpoint: CheckpointState
-
-    init(_ path: String, weights: Weights?, overrides: [String], data: String?) throws {
-      var config = try TrainedRun.config(of: path, overrides: overrides)
-      if let data { config.data.path = data }
-      self.config = try config.encodedYAML()
-      (self.weights, name) = try TrainedRun.chosen(weights, in: path)
-      checkpoint = try CheckpointStore.verifiedState(at: "\(path)/\(name)")
-    }
-  }
-
-  private static func values(
-    _ opened: Opened, of path: String, _ network: Network, _ config: RunConfig
-  ) throws -> FloatBuffer {
-    if let file = opened.weights.file {
-      return try network.values(of: file, inputAdaptation: config.model.inputAdaptation).0
-    }
-    return FloatBuffer(
-      try CheckpointStore.weights(at: "\(path)/\(opened.name)", layout: network.layout).values)
   }
 }
 

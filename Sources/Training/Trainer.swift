@@ -231,7 +231,9 @@ extension Trainer {
           },
           instructionSet: job.place.binding.entries[1].value, blasKernel: GEMM.kernelName, memory: memory)))
     for line in job.step.exchangeNotices { tell(.notice(line)) }
-    for warning in job.place.placement.warnings + idleWarnings + precisionWarnings + job.transferWarnings {
+    for warning in job.place.placement.warnings + idleWarnings + precisionWarnings + job.transferWarnings
+      + job.warnings
+    {
       tell(.warning(warning))
     }
     for notice in job.notices + transferNotices + dataNotices + rateNotices { tell(.notice(notice)) }

@@ -49,6 +49,8 @@ package struct TrainingJob {
   let trace: TraceFile?
   /// What was decided on the way.
   let notices: [String]
+  /// What may not be meant.
+  let warnings: [String]
 
   package var network: Network { stages.current.network }
   package var step: TrainingStep { stages.current.step }
@@ -60,13 +62,18 @@ package struct TrainingJob {
     _ options: TrainOptions, communicator: Communicator, mode: ReductionMode = .tree
   ) throws -> TrainingJob {
     try StartAgreement.require(options, communicator: communicator)
-    let (given, directory) = try open(options, communicator: communicator)
+    let (asked, directory) = try open(options, communicator: communicator)
+    let teaching = try TeachingRun(asked.distillation, communicator: communicator)
+    let given = try communicator.together { try teaching?.completing(asked) ?? asked }
     let place = try Workplace(given, communicator: communicator)
     let data = try RunData(given, communicator: communicator, threads: place.loaders)
     let (config, notice) = try data.completing(given)
       .choosingAlgorithms(classes: data.dataset.classes.count, kernels: place.kernels, communicator)
 
     let (order, whole, loss, initial) = try communicator.together { try model(config, data: data.dataset) }
+    let teacher = try communicator.together {
+      try teaching?.teacher(for: data.dataset, kernels: place.kernels)
+    }
     let (freezing, rules) = try communicator.together {
       let freezing = try FreezingPlan(config.transfer, network: whole)
       return (
@@ -77,6 +84,7 @@ package struct TrainingJob {
     }
     var notices = initial.notices
     if let notice { notices.insert(notice, at: 0) }
+    if let teaching { notices.append(teaching.notice) }
     try StartAgreement.require(config, data: data, layout: whole.layout, communicator: communicator)
     let trace = try options.trace.map { try TraceFile($0, communicator: communicator) }
     var settings = TrainingStep.Settings(
@@ -88,6 +96,7 @@ package struct TrainingJob {
     settings.checks = config.checks
     settings.checkpointing = config.training.activationCheckpointing
     settings.rules = rules
+    settings.teacher = teacher
     if trace != nil { settings.traceCapacity = Timeline.traceCapacity }
     let stepSettings = settings
     let stages = try TrainingStages(
@@ -109,7 +118,8 @@ package struct TrainingJob {
     }
     return TrainingJob(
       communicator: communicator, config: config, place: place, data: data, order: order, loss: loss,
-      settings: settings, stages: stages, directory: directory, trace: trace, notices: notices)
+      settings: settings, stages: stages, directory: directory, trace: trace, notices: notices,
+      warnings: teaching?.warnings(data.dataset) ?? [])
   }
 
   /// What follows from configuration and data index alone.
@@ -162,5 +172,6 @@ extension RunConfig {
     }
     if data.path != DataConfig.synthetic { data.path = absolute(data.path) }
     if !model.weights.isEmpty { model.weights = absolute(model.weights) }
+    if !distillation.teacher.isEmpty { distillation.teacher = absolute(distillation.teacher) }
   }
 }

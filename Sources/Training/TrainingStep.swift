@@ -18,6 +18,8 @@ package final class TrainingStep: @unchecked Sendable {
     /// What lanes keep of a forward pass.
     package var checkpointing = ActivationCheckpointing.none
     package var loss: SoftmaxCrossEntropy
+    /// Whose class scores are learnt too; nil for the labels alone.
+    package var teacher: Teacher?
     package var optimizer: OptimizerConfig
     /// What is updated otherwise.
     package var rules = ParameterRules.none
@@ -142,7 +144,8 @@ package final class TrainingStep: @unchecked Sendable {
         timed: settings.timesOperators, track: timeline.lanes[lane],
         pooling: meeting.map {
           LanePooling($0, reducer: reducer, lane: lane, track: timeline.lanes[lane])
-        })
+        },
+        teacher: plan == nil ? nil : settings.teacher.map { LaneTeacher($0, images: settings.microbatch) })
     }
     update = WeightUpdate(
       settings.optimizer, rules: settings.rules, averageDecay: settings.averageDecay, layout: network.layout,
@@ -239,7 +242,7 @@ package final class TrainingStep: @unchecked Sendable {
       team.run { [self] lane in
         lanes[lane].compute(
           division.lanes[lane], batch: batch.local, firstMicrobatch: division.run.lowerBound,
-          denominator: batch.denominator, exchange: exchange(lane, rounding: rounding),
+          totals: batch.totals, exchange: exchange(lane, rounding: rounding),
           witness: recomputation?.witness(ofLane: lane))
       }
     }
@@ -300,7 +303,7 @@ package final class TrainingStep: @unchecked Sendable {
       team.run { [self] lane in
         guard lane == chosen else { return }
         lanes[lane].computeAlone(
-          microbatch, tree: division.division.tree, denominator: batch.denominator, witness: witness,
+          microbatch, tree: division.division.tree, totals: batch.totals, witness: witness,
           exchange: exchange(lane, rounding: nil))
       }
     }
@@ -322,7 +325,8 @@ package final class TrainingStep: @unchecked Sendable {
       optimizer: optimizer.stateBytes, prepared: prepared.count * MemoryLayout<Float>.stride,
       activations: lanes.reduce(0) { $0 + $1.activations },
       gradients: reducer.partials.reduce(0) { $0 + bytes($1) },
-      tree: lanes.reduce(0) { $0 + $1.tree } + (meeting?.memoryBytes ?? 0), exchange: reducer.exchangeBytes)
+      tree: lanes.reduce(0) { $0 + $1.tree } + (meeting?.memoryBytes ?? 0), exchange: reducer.exchangeBytes,
+      teacher: settings.teacherBytes(ofRank: settings.layout.rank))
   }
 
   /// The mean gradient of an array in the last step, as far as this rank owns it; the rest is 0.

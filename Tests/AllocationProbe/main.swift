@@ -1,5 +1,5 @@
 // Takes optimizer steps while Tests/AllocationCounter counts what each thread allocates, for scripts/test-allocations:
-//   LD_PRELOAD=allocations.so allocation-probe MODEL LANES CHECKPOINTING STATISTICS
+//   LD_PRELOAD=allocations.so allocation-probe MODEL LANES CHECKPOINTING STATISTICS [TEACHER]
 // prints a line for each thread that allocated after the first step: `main 12` or `lane 34`, calls in a step.
 import Collectives
 import Foundation
@@ -16,10 +16,12 @@ func function<Type>(_ name: String, _: Type.Type) throws -> Type {
 
 func run() throws {
   let arguments = CommandLine.arguments
-  guard arguments.count == 5, let lanes = Int(arguments[2]),
+  guard arguments.count == 5 || arguments.count == 6, let lanes = Int(arguments[2]),
     let checkpointing = ActivationCheckpointing(rawValue: arguments[3]),
     let statistics = BatchStatistics(rawValue: arguments[4])
-  else { throw LayerError("usage: allocation-probe MODEL LANES none|blocks microbatch|global_batch") }
+  else {
+    throw LayerError("usage: allocation-probe MODEL LANES none|blocks microbatch|global_batch [TEACHER]")
+  }
   let begin = try function("allocations_begin", (@convention(c) () -> Void).self)
   let end = try function(
     "allocations_end", (@convention(c) (Int32, UnsafeMutablePointer<Int32>) -> Int).self)
@@ -37,6 +39,13 @@ func run() throws {
     loss: SoftmaxCrossEntropy(classes: classes), optimizer: OptimizerConfig(), kernels: .detected)
   settings.checks = ChecksConfig(memory: true, recomputeEvery: 0)
   settings.checkpointing = checkpointing
+  if arguments.count == 6 {
+    let teacher = try ModelZoo.network(arguments[5], input: input, options: .init(classes: classes))
+    settings.teacher = Teacher(
+      teacher, values: teacher.initialValues(seed: 1),
+      distillation: Distillation(temperature: 4, weight: 0.5),
+      kernels: .detected)
+  }
   let step = try TrainingStep(
     network, initial: network.initialValues(seed: 0), settings: settings, communicator: communicator,
     team: ThreadTeam(count: lanes))

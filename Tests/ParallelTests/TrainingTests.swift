@@ -174,6 +174,34 @@ final class TrainingTests: XCTestCase {
     }
   }
 
+  /// A teacher's scores of a microbatch are the same wherever it is computed, and it teaches on when its student is
+  /// stopped and continued elsewhere.
+  func testAStudentHasTheSameBitsOnAllRanks() throws {
+    try withSharedDirectory { teacher in
+      _ = try SmallRun(epochs: 1, seed: 7).trainAlone(in: teacher)
+      let more = [
+        "distillation.teacher=\(teacher)", "distillation.weight=0.8", "loss.class_weights=balanced",
+        "checks.recompute_every=3",
+      ]
+      let golden = try SmallRun(epochs: 2, more: more).trainAlone()
+      XCTAssertEqual(Set(golden.hashes).count, 2 * SmallRun.stepsPerEpoch)
+      XCTAssertNotEqual(golden.hashes[0], try self.golden().hashes[0])
+      for (lanes, wave, ways) in [
+        (1, 0, []), (2, 0, ["reduce.shared_memory=false", "reduce.bucket_bytes=4096"]), (2, 1, []),
+      ] {
+        let record = try SmallRun(epochs: 2, lanes: lanes, wave: wave, more: more + ways).train(job)
+        XCTAssertEqual(record.hashes, golden.hashes, "\(lanes) lane(s), wave \(wave), \(ways)")
+        XCTAssertEqual(record.reports, golden.reports, "\(lanes) lane(s), wave \(wave), \(ways)")
+      }
+      try withSharedDirectory { directory in
+        let first = try SmallRun(epochs: 2, more: more, signalInStep: 2).train(job, in: directory)
+        let second = try SmallRun(epochs: 2, lanes: 2).trainAlone(in: directory, resume: true)
+        XCTAssertEqual(first.hashes + second.hashes, golden.hashes, "resumed")
+        XCTAssertEqual(second.finalHash, golden.finalHash, "resumed")
+      }
+    }
+  }
+
   /// The first step whose weights differ.
   private func firstDifference(_ a: RunRecord, _ b: RunRecord) -> Int? {
     zip(a.hashes, b.hashes).enumerated().first { $1.0 != $1.1 }?.offset

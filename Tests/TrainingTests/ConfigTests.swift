@@ -275,6 +275,8 @@ import Training
     ("optimizer: {clip_norm: -1}", "optimizer.clip_norm expects at least 0, got -1.0"),
     ("optimizer: {clip_value: .inf}", "optimizer.clip_value expects a finite number, got inf"),
     ("optimizer: {trust_coefficient: 0}", "optimizer.trust_coefficient expects more than 0, got 0.0"),
+    ("distillation: {temperature: 0}", "distillation.temperature expects more than 0, got 0.0"),
+    ("distillation: {weight: 1.5}", "distillation.weight expects a share in 0 … 1, got 1.5"),
     ("ema: {decay: 1}", "ema.decay expects a number from 0 to below 1, got 1.0"),
     ("checks: {recompute_every: -1}", "checks.recompute_every expects at least 0, got -1"),
     ("placement: {pin: maybe}", "placement.pin expects true or false, got \"maybe\""),

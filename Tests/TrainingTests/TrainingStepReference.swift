@@ -11,7 +11,7 @@ struct StepCase {
   var network: Network
   let loss: SoftmaxCrossEntropy
   var initial: FloatBuffer
-  let local: [LoadedMicrobatch]
+  private(set) var local: [LoadedMicrobatch]
 
   static let classes = 5
 
@@ -45,6 +45,15 @@ struct StepCase {
       position += images
     }
     self.local = local
+  }
+
+  /// The same images with other labels.
+  func relabelled(_ label: (Int32) -> Int32) -> StepCase {
+    var copy = self
+    copy.local = local.map {
+      LoadedMicrobatch(pixels: $0.pixels, labels: $0.labels.map(label), place: $0.place)
+    }
+    return copy
   }
 
   var images: Int { local.reduce(0) { $0 + $1.images } }

@@ -60,14 +60,21 @@ struct WeightsFuzzer {
       var bytes = originals[dice.below(originals.count)]
       for _ in 0...dice.below(6) { mutate(&bytes) }
       try DurableFile.write(bytes, to: path, waitingForDisk: false)
-      let begin = monotonicSeconds()
+      // Of this process: what waits for others, or was stopped, is not slow.
+      let begin = processorSeconds()
       if read(path) { accepted += 1 }
       cases += 1
-      slowest = max(slowest, monotonicSeconds() - begin)
+      slowest = max(slowest, processorSeconds() - begin)
       guard slowest < 5 else { break }
     }
     print("\(cases) cases, \(accepted) accepted, the slowest in \(Int(1000 * slowest)) ms")
     return slowest < 5
+  }
+
+  private func processorSeconds() -> Double {
+    var time = timespec()
+    clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &time)
+    return Double(time.tv_sec) + Double(time.tv_nsec) * 1e-9
   }
 
   private mutating func mutate(_ bytes: inout [UInt8]) {

@@ -20,6 +20,14 @@ typedef struct {
 } cnn_cross_entropy_sums;
 
 typedef struct {
+  ptrdiff_t classes, images;
+  ptrdiff_t n, first;                  // of the student's images in memory, and the first of them that is meant
+  ptrdiff_t teacher_n, teacher_first;  // of the teacher's
+  float temperature;                   // T, more than 0
+  float scale;                         // what the gradient is multiplied with
+} cnn_distillation;
+
+typedef struct {
   // With l = log sum_k exp z[k] of an image, target y and
   // c[k] = (1 - eps) w[y] [k = y] + eps w[k] / classes:
   //   loss = sum_k c[k] (l - z[k]),  dz[k] = (sum(c) exp(z[k] - l) - c[k]) / denominator.
@@ -27,6 +35,11 @@ typedef struct {
   // NULL. A NaN among an image's logits makes its loss NaN.
   cnn_cross_entropy_sums (*cross_entropy)(const cnn_cross_entropy *task, const float *z,
                                           const int32_t *labels, float *dz);
+  // With q = softmax(t / T) of the teacher's logits t (K/16, teacher_n, 16) and p = softmax(z / T):
+  //   returns the sum over images of T^2 sum_k q[k] (log q[k] - log p[k]),
+  //   dz[k] += scale T (p[k] - q[k]).
+  // Accumulates into dz (K/16, n, 16) of the call's images. A NaN among either's logits makes the sum NaN.
+  double (*distillation)(const cnn_distillation *task, const float *z, const float *t, float *dz);
   // p[image - first][k] = exp(z[k] - l). Overwrites p (images, classes).
   void (*softmax)(float *p, const float *z, ptrdiff_t classes, ptrdiff_t n, ptrdiff_t first,
                   ptrdiff_t images);

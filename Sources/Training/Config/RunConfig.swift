@@ -9,6 +9,7 @@ package struct RunConfig: Codable, Sendable, Equatable {
   package var data = DataConfig()
   package var training = TrainingConfig()
   package var loss = LossConfig()
+  package var distillation = DistillationConfig()
   package var transfer = TransferConfig()
   package var optimizer = OptimizerConfig()
   package var schedule = ScheduleConfig()
@@ -24,7 +25,8 @@ package struct RunConfig: Codable, Sendable, Equatable {
   package init() {}
 
   enum CodingKeys: String, CodingKey {
-    case seed, model, data, training, loss, transfer, optimizer, schedule, ema, reduce, checkpoint
+    case seed, model, data, training, loss, distillation, transfer, optimizer, schedule, ema, reduce,
+      checkpoint
     case earlyStopping = "early_stopping"
     case engine, placement, checks, log
   }

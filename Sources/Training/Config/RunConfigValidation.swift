@@ -132,6 +132,11 @@ extension RunConfig {
         throw ConfigProblem("loss.class_weights", problem: "expects a weight above 0, got only zeros")
       }
     }
+    try positive("distillation.temperature", distillation.temperature)
+    guard (0...1).contains(distillation.weight) else {
+      throw ConfigProblem(
+        "distillation.weight", problem: "expects a share in 0 … 1, got \(distillation.weight)")
+    }
     try atLeast("checkpoint.every_epochs", checkpoint.everyEpochs, 0)
     try atLeast("checkpoint.every_steps", checkpoint.everySteps, 0)
     try atLeast("checkpoint.keep", checkpoint.keep, 1)

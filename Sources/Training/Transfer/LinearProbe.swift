@@ -19,7 +19,9 @@ package final class LinearProbe {
   private let labels: [Int32]
 
   /// The configuration of a probe: that of a run whose trunk stays as it is.
-  package static let overrides = ["transfer.freeze=all_but_head", "transfer.unfreeze=[]"]
+  package static let overrides = [
+    "transfer.freeze=all_but_head", "transfer.unfreeze=[]", "distillation.teacher=",
+  ]
 
   /// Computes the features, or reads them where an earlier probe has left them. Collective.
   ///
