@@ -119,7 +119,10 @@ final class HarnessRun {
     layer.backwardData(pass)
     checkGuards("backwardData", x + dx.compactMap(\.self) + [y, dy])
     for (dx, shape) in zip(dx, inputShapes) { if let dx { checkPadding("dx", dx.values, shape) } }
-    if needs.addsToInputGradient, !inPlace, let dx = dx[0] { checkSum(pass, of: dx.values) }
+    // The pass has their pointers.
+    withExtendedLifetime((x, y, dy, dx)) {
+      if needs.addsToInputGradient, !inPlace, let dx = dx[0] { checkSum(pass, of: dx.values) }
+    }
     return (zip(dx, inputShapes).map { $0?.values.nchw(images: wave.images, $1) }, leaves)
   }
 
@@ -131,7 +134,9 @@ final class HarnessRun {
     pass.addsToInputGradient = true
     for microbatch in wave.microbatches.indices where !parameterDeclarations.isEmpty {
       let gradients = parameterDeclarations.map(GuardedBuffer.init(roomFor:))
-      layer.backwardParameters(pass, microbatch: microbatch, gradients: gradients.map(\.pointer))
+      withExtendedLifetime(gradients) {
+        layer.backwardParameters(pass, microbatch: microbatch, gradients: gradients.map(\.pointer))
+      }
     }
     layer.backwardData(pass)
     checkGuards("backwardData that adds", [sum])

@@ -15,9 +15,10 @@ enum Samples {
          {"rank": 1, "host": "node2", "cores": [4], "lanes": 1, "pinned": false}],
        "memory": [
          {"sharers": 1, "weights": 8000000, "average": 0, "optimizer": 4000000, "prepared": 70000,
-          "activations": 30000000, "gradients": 8000000, "tree": 1000000, "exchange": 500000},
+          "activations": 30000000, "gradients": 8000000, "tree": 1000000, "exchange": 500000,
+          "teacher": 0},
          {"sharers": 1, "weights": 8000000, "average": 0, "optimizer": 4000000, "prepared": 0,
-          "activations": 10000000, "gradients": 8000000, "tree": 0, "exchange": 500000}]}
+          "activations": 10000000, "gradients": 8000000, "tree": 0, "exchange": 500000, "teacher": 0}]}
       """)
   }
 

@@ -49,7 +49,7 @@ MODELS = """alexnet vgg11 vgg11_bn vgg13 vgg13_bn vgg16 vgg16_bn vgg19 vgg19_bn 
 resnet101 resnext50_32x4d wide_resnet50_2 squeezenet1_0 squeezenet1_1 densenet121 densenet169 mobilenet_v2
 mobilenet_v3_small mobilenet_v3_large efficientnet_b0 efficientnet_b1 efficientnet_b2 convnext_tiny""".split()
 # CI has no time for the others: more of the same layers.
-IN_CI = """alexnet googlenet resnet18 resnet50 resnext50_32x4d squeezenet1_0 squeezenet1_1 densenet121
+IN_CI = """alexnet vgg11_bn googlenet resnet18 resnet50 resnext50_32x4d squeezenet1_0 squeezenet1_1 densenet121
 mobilenet_v2 mobilenet_v3_small mobilenet_v3_large efficientnet_b0 convnext_tiny""".split()
 # Others than 0: seeds at which fewer kinks are crossed.
 SEEDS = {"mobilenet_v2": 7, "googlenet": 1}
