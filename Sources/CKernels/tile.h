@@ -46,3 +46,22 @@ typedef struct {
   ptrdiff_t b_line, b_point, b_vector;
   ptrdiff_t d_row, d_vector;
 } tile_tn;
+
+enum { tile_line = 16 };  // floats of a cache line
+
+// Weights to be fetched into L2 while others are at work: `runs` of `floats` neighbours, `stride` floats
+// apart. All at once would wait for memory.
+typedef struct {
+  const float *at;
+  ptrdiff_t stride, floats, runs;
+  ptrdiff_t lines, done;  // at a time; floats of the run that are fetched
+} tile_fetch;
+
+static inline void tile_fetch_some(tile_fetch *f) {
+  for (ptrdiff_t line = 0; line < f->lines && f->runs > 0; line++) {
+    __builtin_prefetch(f->at + f->done, 0, 2);
+    f->done += tile_line;
+    if (f->done < f->floats) continue;
+    f->done = 0, f->at += f->stride, f->runs--;
+  }
+}

@@ -20,8 +20,10 @@ CNN_INLINE void ISA(tile_nn_step)(const int rows, const int vectors, const ptrdi
 
 // C[r][16 j ...] = start[16 j ...] + sum over taps and k of A[r][k] * B[k][16 j ...].
 // start may be NULL (zeros); it is one row, the same for all (a bias). Overwrites C, or adds to it.
+// Before each block of 16 products a few lines of what comes next are fetched; `fetch` may be NULL.
 CNN_INLINE void ISA(tile_nn)(const int rows, const int vectors, const ptrdiff_t a_row, const ptrdiff_t b_row,
-                             const tile_nn *t, const float *a, const float *b, float *c, const float *start) {
+                             const tile_nn *t, const float *a, const float *b, float *c, const float *start,
+                             tile_fetch *fetch) {
   f32x16 sum[ISA(tile_nn_rows)][2];
 #pragma clang loop unroll(full)
   for (int r = 0; r < rows; r++)
@@ -35,6 +37,7 @@ CNN_INLINE void ISA(tile_nn)(const int rows, const int vectors, const ptrdiff_t 
       const float *from_a = a + h * t->a_tap_h + w * t->a_tap_w;
       const float *from_b = b + h * t->b_tap_h + w * t->b_tap_w;
       for (ptrdiff_t block = t->depth / CNN_LANES; block > 0; block--, from_a += t->a_block) {
+        if (fetch) tile_fetch_some(fetch);
 #pragma clang loop unroll_count(4)
         for (int k = 0; k < CNN_LANES; k++, from_b += b_row)
           ISA(tile_nn_step)(rows, vectors, a_row, sum, from_a + k, from_b);
@@ -53,11 +56,11 @@ CNN_INLINE void ISA(tile_nn)(const int rows, const int vectors, const ptrdiff_t 
 // tile_nn for 1 ... tile_nn_rows rows.
 CNN_INLINE void ISA(tile_nn_rows_of)(ptrdiff_t rows, const int vectors, const ptrdiff_t a_row,
                                      const ptrdiff_t b_row, const tile_nn *t, const float *a, const float *b,
-                                     float *c, const float *start) {
+                                     float *c, const float *start, tile_fetch *fetch) {
   switch (rows) {
 #define CASE(count)                                                                                  \
   case count:                                                                                        \
-    if (count <= ISA(tile_nn_rows)) ISA(tile_nn)(count, vectors, a_row, b_row, t, a, b, c, start);    \
+    if (count <= ISA(tile_nn_rows)) ISA(tile_nn)(count, vectors, a_row, b_row, t, a, b, c, start, fetch); \
     break;
     CASE(1) CASE(2) CASE(3) CASE(4) CASE(5) CASE(6) CASE(7)
     CASE(8) CASE(9) CASE(10) CASE(11) CASE(12) CASE(13) CASE(14)
@@ -68,14 +71,14 @@ CNN_INLINE void ISA(tile_nn_rows_of)(ptrdiff_t rows, const int vectors, const pt
 // Any number of rows times a panel of `width` (32 or 16) columns, in tiles of nearly equal height.
 CNN_INLINE void ISA(tile_nn_run)(ptrdiff_t rows, const ptrdiff_t width, const ptrdiff_t a_row,
                                  const tile_nn *t, const float *a, const float *b, float *c,
-                                 const float *start) {
+                                 const float *start, tile_fetch *fetch) {
   const int vectors = width < CNN_LANES * ISA(tile_nn_vectors) ? 1 : ISA(tile_nn_vectors);
   const ptrdiff_t tiles = (rows + ISA(tile_nn_rows) - 1) / ISA(tile_nn_rows);
   for (ptrdiff_t tile = 0; tile < tiles; tile++) {
     const ptrdiff_t height = rows / tiles + (tile < rows % tiles);
     for (ptrdiff_t j = 0; j < width / CNN_LANES; j += vectors)
       ISA(tile_nn_rows_of)(height, vectors, a_row, width, t, a, b + j * CNN_LANES, c + j * t->c_vector,
-                           start ? start + j * CNN_LANES : NULL);
+                           start ? start + j * CNN_LANES : NULL, fetch);
     a += height * a_row;
     c += height * t->c_row;
   }
@@ -86,8 +89,8 @@ static inline __attribute__((noinline)) void ISA(tile_nn_panel)(ptrdiff_t rows, 
                                                                 const tile_nn *t, const float *a,
                                                                 const float *b, float *c,
                                                                 const float *start) {
-  if (width == 32) ISA(tile_nn_run)(rows, 32, CNN_LANES, t, a, b, c, start);
-  else ISA(tile_nn_run)(rows, 16, CNN_LANES, t, a, b, c, start);
+  if (width == 32) ISA(tile_nn_run)(rows, 32, CNN_LANES, t, a, b, c, start, NULL);
+  else ISA(tile_nn_run)(rows, 16, CNN_LANES, t, a, b, c, start, NULL);
 }
 
 // D[i][16 j ...] = (accumulate ? D : 0) + sum over points of A[p][i] * B[p][16 j ...]. Where `streams`, a constant,

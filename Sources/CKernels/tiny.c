@@ -105,26 +105,9 @@ static ptrdiff_t tiny_products(const cnn_conv_shape *s) {
   return down * across;
 }
 
-// Weights to be fetched into L2 while others are at work: `runs` of `floats` neighbours, `stride` floats
-// apart. All at once would wait for memory.
-typedef struct {
-  const float *at;
-  ptrdiff_t stride, floats, runs;
-  ptrdiff_t lines, done;  // at a time; floats of the run that are fetched
-} tiny_fetch;
-
-// For so many times.
-static void tiny_fetch_evenly(tiny_fetch *f, ptrdiff_t times) {
+// What is to be fetched in so many times.
+static void tiny_fetch_evenly(tile_fetch *f, ptrdiff_t times) {
   f->lines = ceiling(f->runs * f->floats / CNN_BLOCK, larger(1, times));
-}
-
-static inline void tiny_fetch_some(tiny_fetch *f) {
-  for (ptrdiff_t line = 0; line < f->lines && f->runs > 0; line++) {
-    __builtin_prefetch(f->at + f->done, 0, 2);
-    f->done += CNN_BLOCK;
-    if (f->done < f->floats) continue;
-    f->done = 0, f->at += f->stride, f->runs--;
-  }
 }
 
 // Weights of a panel and up to tiny_depth channels of what is read.

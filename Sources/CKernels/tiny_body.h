@@ -3,66 +3,11 @@
 #include "transpose16_body.h"
 #include "ending_body.h"
 
-// tile_nn, with a few lines fetched into L2 before each block of 16 products.
-CNN_INLINE void ISA(tiny_tile)(const int rows, const int vectors, const ptrdiff_t b_row, const tile_nn *t,
-                               const float *a, const float *b, float *c, const float *start, tiny_fetch *fetch) {
-  f32x16 sum[ISA(tile_nn_rows)][2];
-#pragma clang loop unroll(full)
-  for (int r = 0; r < rows; r++)
-#pragma clang loop unroll(full)
-    for (int j = 0; j < vectors; j++)
-      if (t->add) sum[r][j] = LOAD(c + r * t->c_row + j * t->c_vector);
-      else sum[r][j] = start ? LOAD(start + j * CNN_LANES) : (f32x16)0;
-  for (ptrdiff_t h = 0; h < t->taps_h; h++)
-    for (ptrdiff_t w = 0; w < t->taps_w; w++) {
-      const float *from_a = a + h * t->a_tap_h + w * t->a_tap_w;
-      const float *from_b = b + h * t->b_tap_h + w * t->b_tap_w;
-      for (ptrdiff_t block = t->depth / CNN_LANES; block > 0; block--, from_a += t->a_block) {
-        tiny_fetch_some(fetch);
-#pragma clang loop unroll_count(4)
-        for (int k = 0; k < CNN_LANES; k++, from_b += b_row)
-          ISA(tile_nn_step)(rows, vectors, CNN_LANES, sum, from_a + k, from_b);
-      }
-#pragma clang loop unroll(disable)
-      for (ptrdiff_t k = 0; k < t->depth % CNN_LANES; k++, from_b += b_row)
-        ISA(tile_nn_step)(rows, vectors, CNN_LANES, sum, from_a + k, from_b);
-    }
-#pragma clang loop unroll(full)
-  for (int r = 0; r < rows; r++)
-#pragma clang loop unroll(full)
-    for (int j = 0; j < vectors; j++) STORE(c + r * t->c_row + j * t->c_vector, sum[r][j]);
-}
-
-// Any number of images, in tiles of nearly equal height.
-CNN_INLINE void ISA(tiny_rows)(ptrdiff_t images, const ptrdiff_t width, const tile_nn *t, const float *a,
-                               const float *b, float *c, const float *start, tiny_fetch *fetch) {
-  const int vectors = width < CNN_LANES * ISA(tile_nn_vectors) ? 1 : ISA(tile_nn_vectors);
-  const ptrdiff_t tiles = ceiling(images, ISA(tile_nn_rows));
-  for (ptrdiff_t tile = 0; tile < tiles; tile++) {
-    const ptrdiff_t height = images / tiles + (tile < images % tiles);
-    for (ptrdiff_t j = 0; j < width / CNN_LANES; j += vectors) {
-      const float *right = b + j * CNN_LANES, *from = start ? start + j * CNN_LANES : NULL;
-      float *to = c + j * t->c_vector;
-      switch (height) {
-#define CASE(n)                                                                                         \
-  case n:                                                                                               \
-    if (n <= ISA(tile_nn_rows)) ISA(tiny_tile)(n, vectors, width, t, a, right, to, from, fetch);        \
-    break;
-        CASE(1) CASE(2) CASE(3) CASE(4) CASE(5) CASE(6) CASE(7)
-        CASE(8) CASE(9) CASE(10) CASE(11) CASE(12) CASE(13) CASE(14)
-#undef CASE
-      }
-    }
-    a += height * CNN_LANES;
-    c += height * t->c_row;
-  }
-}
-
 // A pixel of `images` images of what is made, at `to` in the panel's first block; images and blocks lie `image` and
 // `block` floats apart.
 static void ISA(tiny_pixel)(const tiny_part *part, const tiny_map *in, tiny_taps down, tiny_taps across,
                             ptrdiff_t images, const float *packed, float *to, ptrdiff_t image, ptrdiff_t block,
-                            const float *start, tiny_fetch *fetch) {
+                            const float *start, tile_fetch *fetch) {
   const ptrdiff_t pixel = images * CNN_BLOCK;
   const tile_nn tile = {.depth = part->depth, .a_block = in->height * in->width * pixel, .taps_h = down.count,
                         .taps_w = down.count ? across.count : 0, .a_tap_h = down.turn * in->width * pixel,
@@ -71,8 +16,8 @@ static void ISA(tiny_pixel)(const tiny_part *part, const tiny_map *in, tiny_taps
   if (tile.taps_h * tile.taps_w > 0) {
     packed += (down.from * in->width + across.from) * pixel;
     const float *weights = part->weights + down.first * part->row + across.first * part->tap;
-    if (part->width == 32) ISA(tiny_rows)(images, 32, &tile, packed, weights, to, start, fetch);
-    else ISA(tiny_rows)(images, 16, &tile, packed, weights, to, start, fetch);
+    if (part->width == 32) ISA(tile_nn_run)(images, 32, CNN_LANES, &tile, packed, weights, to, start, fetch);
+    else ISA(tile_nn_run)(images, 16, CNN_LANES, &tile, packed, weights, to, start, fetch);
     return;
   }
   for (ptrdiff_t i = 0; i < images && !part->add; i++)
@@ -96,7 +41,7 @@ static void ISA(tiny_forward)(const cnn_conv_shape *s, float *y, const float *x,
                                 smaller(tiny_depth, s->ic - k), k > 0};
         const bool last = k + tiny_depth >= s->ic;
         const float *next = last ? panel + taps * s->ic * width : part.weights + tiny_depth * width;
-        tiny_fetch fetch = {next, part.tap, width, taps};
+        tile_fetch fetch = {next, part.tap, width, taps};
         fetch.floats *= smaller(tiny_depth, last ? s->ic : s->ic - k - tiny_depth);
         if (last && o + width >= s->oc) fetch.runs = 0;
         tiny_fetch_evenly(&fetch, ceiling(images, ISA(tile_nn_rows)) * products * ceiling(part.depth, CNN_BLOCK));
@@ -147,10 +92,10 @@ static void ISA(tiny_backward_data)(const cnn_conv_shape *s, float *dx, const fl
         ISA(tiny_transpose)(s, transposed, weight, i, width, k, depth);
         const bool last = k + tiny_depth >= s->oc;
         const ptrdiff_t next = last ? i + width : i, after = last ? 0 : k + tiny_depth;
-        tiny_fetch fetch = {0};
+        tile_fetch fetch = {0};
         // Rows of inputs next, of all taps in panel after panel.
         if (next < s->ic)
-          fetch = (tiny_fetch){weight + conv_weight_at(s, after, next, 0), s->ic * CNN_PANEL,
+          fetch = (tile_fetch){weight + conv_weight_at(s, after, next, 0), s->ic * CNN_PANEL,
                                smaller(CNN_PANEL, s->ic - next) * CNN_PANEL,
                                s->kh * s->kw * ceiling(smaller(tiny_depth, s->oc - after), CNN_PANEL)};
         tiny_fetch_evenly(&fetch, ceiling(images, ISA(tile_nn_rows)) * products * ceiling(depth, CNN_BLOCK));

@@ -123,32 +123,31 @@ package struct KernelEngine: LessonEngine {
 
   /// (N, C, H, W) as the kernels read it, (C/16, N, H, W, 16).
   static func blocked(_ batch: Batch, _ shape: FeatureShape) -> [Float] {
-    let (images, area) = (batch.shape[0], shape.area)
+    let images = batch.shape[0]
     var values = [Float](repeating: 0, count: images * shape.blockedCount)
-    for image in 0..<images {
-      for channel in 0..<shape.channels {
-        let (from, to) = (
-          (image * shape.channels + channel) * area,
-          (channel / 16 * images + image) * area * 16 + channel % 16
-        )
-        for pixel in 0..<area { values[to + pixel * 16] = batch.values[from + pixel] }
-      }
-    }
+    eachPlace(images, shape) { plain, blocked in values[blocked] = batch.values[plain] }
     return values
   }
 
   private static func plain(_ blocked: UnsafePointer<Float>, _ images: Int, _ shape: FeatureShape) -> Batch {
-    let area = shape.area
     var values = [Float](repeating: 0, count: images * shape.count)
+    eachPlace(images, shape) { values[$0] = blocked[$1] }
+    return Batch([images, shape.channels, shape.height, shape.width], values)
+  }
+
+  /// The places of each number of images in (N, C, H, W) and in (C/16, N, H, W, 16).
+  private static func eachPlace(
+    _ images: Int, _ shape: FeatureShape, _ body: (_ plain: Int, _ blocked: Int) -> Void
+  ) {
+    let area = shape.area
     for image in 0..<images {
       for channel in 0..<shape.channels {
-        let (to, from) = (
-          (image * shape.channels + channel) * area,
-          (channel / 16 * images + image) * area * 16 + channel % 16
-        )
-        for pixel in 0..<area { values[to + pixel] = blocked[from + pixel * 16] }
+        for pixel in 0..<area {
+          body(
+            (image * shape.channels + channel) * area + pixel,
+            ((channel / 16 * images + image) * area + pixel) * 16 + channel % 16)
+        }
       }
     }
-    return Batch([images, shape.channels, shape.height, shape.width], values)
   }
 }
