@@ -18,6 +18,7 @@ struct BenchStepCommand: ParsableCommand {
         cnn-dist bench step --model resnet18 --batch 32 --precision auto
         cnn-dist bench step --model resnet18 --batch 32 --freeze all_but_head
         mpirun -np 2 cnn-dist bench step --model resnet18 --pairs 200     what the tree costs
+        mpirun -np 2 cnn-dist bench step --model resnet18 --pairs 200 --beside nothing
         cnn-dist bench step --model resnet18 --batch 32 --compare pytorch --python venv/bin/python
       """)
 
@@ -36,10 +37,16 @@ struct BenchStepCommand: ParsableCommand {
   var freeze: FrozenLayers?
   @Option(
     help: """
-      Compare: take this many pairs of steps, one by the tree, one with a single MPI_Allreduce in its place, and \
+      Compare: take this many pairs of steps, one by the tree, one with what --beside names in its place, and \
       print the ratio of their times with its 95 % interval; 0 for none.
       """)
   var pairs = 0
+  @Option(
+    help: """
+      With --pairs: all_reduce, a single MPI_Allreduce; or nothing, every rank by itself, waiting for the slowest after \
+      each step: what synchronous training could at most reach.
+      """)
+  var beside = StepComparison.Baseline.allReduce
   @Option(help: "A peer to alternate with, on one thread each, each for --seconds: pytorch.") var compare:
     Peer?
   @Option(help: "With --compare: the Python that has torch and torchvision (default: PYTHON, or python3).")
@@ -67,7 +74,7 @@ struct BenchStepCommand: ParsableCommand {
       }
       let benchmark = try benchmark()
       if pairs > 0 {
-        let comparison = try benchmark.compareWithAllReduce(communicator, pairs: pairs)
+        let comparison = try benchmark.compare(communicator, beside: beside, pairs: pairs)
         if communicator.rank == 0 { print(benched.json ? comparison.json : comparison.text) }
       } else {
         let report = try benchmark.run(communicator, seconds: benched.seconds)
@@ -115,3 +122,4 @@ struct BenchStepCommand: ParsableCommand {
 }
 
 extension OptimizerConfig.Name: ExpressibleByArgument {}
+extension StepComparison.Baseline: ExpressibleByArgument {}

@@ -36,10 +36,13 @@ package final class Communicator {
   /// `CommunicationError`. Once per process.
   package static func start(environment: [String: String]) throws -> Communicator {
     switch try Launch.detect(environment: environment) {
-    case .alone: return Communicator()
+    case .alone: return .alone()
     case .together(let processes): return try Communicator(expecting: processes)
     }
   }
+
+  /// This process as a job by itself, whoever was started with it.
+  package static func alone() -> Communicator { Communicator() }
 
   private init() {
     (rank, size, usesMPI) = (0, 1, false)

@@ -110,9 +110,17 @@ package struct StepBenchmark: Sendable {
     }
 
     func batch(number: Int) -> StepBatch {
-      StepBatch(
-        epoch: 0, step: number, microbatches: sizes.count, images: benchmark.batch,
-        denominator: Float(benchmark.batch), local: local)
+      let images = sizes.reduce(0, +)
+      return StepBatch(
+        epoch: 0, step: number, microbatches: sizes.count, images: images, denominator: Float(images),
+        local: local)
+    }
+
+    /// This rank's part, as a job of its own.
+    var apart: Place {
+      Place(
+        benchmark: benchmark, network: network, layout: .alone(lanes: team.count), team: team,
+        sizes: local.map(\.images), local: local)
     }
   }
 
