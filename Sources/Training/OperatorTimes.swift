@@ -4,8 +4,9 @@ import Tensors
 /// What a lane's operators took, summed over the steps since `clear`. Belongs to one lane.
 package final class OperatorTimes: @unchecked Sendable {
   package enum Pass: Int, CaseIterable, Sendable {
-    /// The batch statistics of the forward pass count as `statistics`, forward on the way back as `again`.
-    case forward, statistics, again, parameters, data
+    /// The batch statistics of the forward pass count as `statistics`, forward on the way back as `again`. In the order
+    /// of a table's columns, and so of `Layer.algorithms`.
+    case forward, statistics, again, data, parameters
   }
 
   private var seconds: [[Double]]
@@ -29,7 +30,7 @@ package final class OperatorTimes: @unchecked Sendable {
   package func table(of network: Network, steps: Int, images: Int, kernels: InstructionSet) -> String {
     func milliseconds(_ seconds: Double) -> String { "\((seconds / Double(steps) * 1e5).rounded() / 100)" }
     var rows = [
-      ["operator", "kind", "forward", "statistics", "again", "weights", "data", "GFLOP/s", "algorithms"]
+      ["operator", "kind", "forward", "statistics", "again", "data", "weights", "GFLOP/s", "algorithms"]
     ]
     var totals = Self.nothing
     for (index, node) in network.nodes.enumerated() {
@@ -37,7 +38,7 @@ package final class OperatorTimes: @unchecked Sendable {
       for pass in Pass.allCases { totals[pass.rawValue] += times[pass.rawValue] }
       let algorithms = node.layer.algorithms(for: node.inputShapes, kernels: kernels)
       let flops = 2 * Double(node.layer.multiplyAdds(for: node.inputShapes) * images * steps)
-      let speeds = [Pass.forward, .parameters, .data].map { pass in
+      let speeds = [Pass.forward, .data, .parameters].map { pass in
         let time = times[pass.rawValue]
         return time > 0 && flops / time < 1e13 ? "\(Int(flops / time / 1e9))" : "-"
       }

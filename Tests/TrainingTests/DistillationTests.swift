@@ -124,7 +124,9 @@ import Training
     let example = try example()
     let (teacher, network, _) = try teacher()
     let step = try example.step(settings(example, teacher, lanes: 2))
-    #expect(step.memory.teacher > network.layout.parameterCount * 4)
+    let alone = try example.step(settings(example, teacher, lanes: 1))
+    #expect(alone.memory.teacher > network.layout.parameterCount * 4)
+    #expect(step.memory.teacher > alone.memory.teacher)
     #expect(try example.step().memory.teacher == 0)
     #expect(step.memory.total == (try example.step(lanes: 2)).memory.total + step.memory.teacher)
   }

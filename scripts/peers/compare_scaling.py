@@ -4,10 +4,10 @@
   python scripts/peers/compare_scaling.py --model resnet18 --batch 64 --rounds 7
   python scripts/peers/compare_scaling.py --model resnet18 --batch 64 --ddp     PyTorch's DDP in the same rounds
 
-Each round runs them in turn; every core computes half of the batch in all of them. "Waiting alone" is what the two
-independent processes would reach if they did nothing in common but wait for each other at the end of each step, by
-their own steps' times, the k-th beside the k-th: what no synchronous training can exceed on that machine in those
-minutes. Needs two cores and mpirun; as root, OpenMPI's two variables that allow it are set here.
+Each round runs them in turn; every core computes half of the batch in all of them. Synchronous training waits for the
+slower core in each step, which independent processes don't: `mpirun -np 2 cnn-dist bench step --pairs 200 --beside
+nothing` tells what that costs from what communication does. Needs two cores and mpirun; as root, OpenMPI's two
+variables that allow it are set here.
 """
 import argparse, json, os, pathlib, statistics, subprocess, sys
 
@@ -21,16 +21,12 @@ def start(command):
     return subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=ENVIRONMENT)
 
 
-def report(process):
+def finish(process):
     output, _ = process.communicate()
     if process.returncode != 0:
         sys.exit(f"{process.args} ended with status {process.returncode}")
-    return json.loads(output)
-
-
-def finish(process):
     # Over all steps: a barrier pays for what disturbs either core, and a median step would hide that.
-    return report(process)["mean_images_per_second"]
+    return json.loads(output)["mean_images_per_second"]
 
 
 def main():
@@ -48,16 +44,10 @@ def main():
         return [a.program, "bench", "step", "--model", a.model, "--size", a.size, "--batch", str(batch), "--lanes", str(lanes),
                 "--seconds", a.seconds, "--json"]
 
-    waiting = []
-
     def independent():
-        pair = [report(p) for p in [start(["taskset", "-c", str(core), *bench(a.batch // 2, 1)]) for core in (0, 1)]]
-        together = list(zip(*(process["all_step_seconds"] for process in pair)))
-        waiting.append(a.batch * len(together) / sum(max(steps) for steps in together))
-        return sum(process["mean_images_per_second"] for process in pair)
+        return sum(finish(p) for p in [start(["taskset", "-c", str(core), *bench(a.batch // 2, 1)]) for core in (0, 1)])
 
     ways = {"two processes": independent,
-            "waiting alone": lambda: waiting[-1],
             "two ranks": lambda: finish(start(["mpirun", "-np", "2", *bench(a.batch, 1)])),
             "two lanes": lambda: finish(start(bench(a.batch, 2)))}
     if a.ddp:
