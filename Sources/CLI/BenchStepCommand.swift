@@ -25,7 +25,7 @@ struct BenchStepCommand: ParsableCommand {
   @OptionGroup var benched: BenchedModel
   @Option(help: "Images in a step, over all ranks.") var batch = 64
   @Option(help: "Images in a microbatch.") var microbatch = 16
-  @Option(help: "Microbatches in flight in a lane; 0 for all of a step.") var wave = 0
+  @Option(help: "Microbatches in flight in a lane; 0 for as many as are fastest.") var wave = 0
   @Option(help: "What lanes keep of a forward pass: none (all that backward reads) or blocks (less memory).")
   var activationCheckpointing = ActivationCheckpointing.none
   @Option(help: "The optimizer: sgd, adam, adamw, rmsprop, lars or lamb.") var optimizer = OptimizerConfig

@@ -13,7 +13,7 @@ package final class TrainingStep: @unchecked Sendable {
     package var microbatchCounts: [Int]
     /// The most images of a microbatch.
     package var microbatch: Int
-    /// Microbatches in flight in a lane; 0 for all of its step.
+    /// Microbatches in flight in a lane; 0 for as many as are fastest (`waveInFlight`).
     package var wave: Int
     /// What lanes keep of a forward pass.
     package var checkpointing = ActivationCheckpointing.none
@@ -91,6 +91,8 @@ package final class TrainingStep: @unchecked Sendable {
   ) throws {
     precondition(
       team.count == settings.layout.lanes[settings.layout.rank], "a lane expects a thread of its own")
+    var settings = settings
+    settings.wave = settings.waveInFlight(network, nodes: communicator.nodeCount)
     self.network = network
     self.settings = settings
     self.communicator = communicator

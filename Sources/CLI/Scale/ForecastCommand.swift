@@ -156,7 +156,7 @@ struct ForecastCommand: ParsableCommand {
     (optimizer.name, optimizer.learningRate, optimizer.momentum, optimizer.weightDecay) = (.sgd, 0.01, 0.9, 0)
     return try StepBenchmark(
       model: model, input: FeatureShape(channels: 3, height: size, width: size), classes: classes,
-      batch: microbatch * microbatchesPerLane, microbatch: microbatch, wave: 0, lanes: 1,
+      batch: microbatch * microbatchesPerLane, microbatch: microbatch, wave: microbatchesPerLane, lanes: 1,
       optimizer: optimizer,
       convolution: .auto,
       kernels: try InstructionSet.selected(pinnedTo: ProcessInfo.processInfo.environment["CNN_DIST_ISA"])

@@ -62,7 +62,7 @@ package struct TrainingConfig: Codable, Sendable, Equatable {
   package var epochs = 10
   package var batch = 128
   package var microbatch = 16
-  /// Microbatches in flight in a lane; 0 for all of a step.
+  /// Microbatches in flight in a lane; 0 for as many as are fastest (`TrainingStep.Settings.waveInFlight`).
   package var wave = 0
   package var activationCheckpointing = ActivationCheckpointing.none
   /// Threads that compute in a rank; 0 for the rank's share of the cores.
