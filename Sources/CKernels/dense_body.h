@@ -110,8 +110,8 @@ static void ISA(dense_forward)(const cnn_conv_shape *shape, float *y, const floa
                   s->images * CNN_BLOCK);
 }
 
-// C[r][16 j ...] (+)= sum over outputs of W[r][o] * dyT[o][16 j ...], for `rows` neighbouring inputs: images
-// stand in the lanes, and the weights need no transposition. `wide` is row 0 in the first panel, the next
+// C[r][16 j ...] (+)= sum over outputs of W[r][o] * dyT[o][16 j ...], a chain of its own, for `rows` neighbouring inputs:
+// images stand in the lanes, and the weights need no transposition. `wide` is row 0 in the first panel, the next
 // panels follow `panel` floats apart; `narrow` is row 0 in a last panel of 16 outputs.
 CNN_INLINE void ISA(dense_transposed)(const int rows, const int vectors, ptrdiff_t outputs, ptrdiff_t panel,
                                       const float *wide, const float *narrow, const float *dyt, float *c,
@@ -120,8 +120,7 @@ CNN_INLINE void ISA(dense_transposed)(const int rows, const int vectors, ptrdiff
 #pragma clang loop unroll(full)
   for (int r = 0; r < rows; r++)
 #pragma clang loop unroll(full)
-    for (int j = 0; j < vectors; j++)
-      sum[r][j] = accumulate ? LOAD(c + r * dense_lanes + j * CNN_LANES) : (f32x16)0;
+    for (int j = 0; j < vectors; j++) sum[r][j] = (f32x16)0;
   for (; outputs > CNN_BLOCK; outputs -= CNN_PANEL, wide += panel) {
     // The rows of the next unit: a panel's share of a unit is too short for the CPU to foresee.
 #pragma clang loop unroll(full)
@@ -140,7 +139,10 @@ CNN_INLINE void ISA(dense_transposed)(const int rows, const int vectors, ptrdiff
 #pragma clang loop unroll(full)
   for (int r = 0; r < rows; r++)
 #pragma clang loop unroll(full)
-    for (int j = 0; j < vectors; j++) STORE(c + r * dense_lanes + j * CNN_LANES, sum[r][j]);
+    for (int j = 0; j < vectors; j++) {
+      float *to = c + r * dense_lanes + j * CNN_LANES;
+      STORE(to, accumulate ? LOAD(to) + sum[r][j] : sum[r][j]);
+    }
 }
 
 // dense_transposed for a unit of at most 16 inputs, and at most 32 images.
