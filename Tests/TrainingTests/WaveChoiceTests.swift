@@ -20,8 +20,8 @@ import Training
   }
 
   @Test func networksOfManyActivationsGoOneByOne() throws {
-    for model in ["mobilenet_v2", "densenet121"] { #expect(try wave(model) == 1, "\(model)") }
-    for model in ["lenet5", "seed_cnn", "resnet18"] { #expect(try wave(model) == 0, "\(model)") }
+    for model in ["lenet5", "mobilenet_v2", "densenet121"] { #expect(try wave(model) == 1, "\(model)") }
+    for model in ["seed_cnn", "resnet18", "vgg11_bn"] { #expect(try wave(model) == 0, "\(model)") }
   }
 
   @Test func allAreInFlightWhereTheyMustOrMay() throws {
