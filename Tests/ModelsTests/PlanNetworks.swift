@@ -43,13 +43,13 @@ func winogradNetwork() throws -> Network {
 
 /// Joins that begin with what they read, one after another as a dense block's: others read it too, before and after,
 /// and two joins begin with the same.
-func growingNetwork(_ join: any Layer = Concat()) throws -> Network {
+func growingNetwork(_ join: any Layer = Concat(), following: Following = .relu) throws -> Network {
   var network = NetworkBuilder(input: FeatureShape(channels: 2, height: 6, width: 6))
   try network.add("stem", Conv2d(outputChannels: 16, kernel: 3, padding: .explicit(1), bias: false))
   var trunk = try network.add("norm", BatchNorm2d())
   let first = trunk
   for number in 1...3 {
-    try network.add("norm\(number)", BatchNorm2d(following: .relu), from: trunk)
+    try network.add("norm\(number)", BatchNorm2d(following: following), from: trunk)
     let grown = try network.add(
       "conv\(number)", Conv2d(outputChannels: 16, kernel: 3, padding: .explicit(1), bias: false))
     trunk = try network.add("join\(number)", join, from: trunk, grown)

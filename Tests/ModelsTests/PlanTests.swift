@@ -11,7 +11,7 @@ private func distance(_ a: [Float], _ b: [Float]) -> Float {
 
 struct PlanTests {
   @Test func gradientsOfBranchingNetworksMatchCentralDifferences() throws {
-    let networks = [try branchingNetwork(), try gatedNetwork(), try growingNetwork()]
+    let networks = [try branchingNetwork(), try gatedNetwork(), try growingNetwork(following: .silu)]
     for network in networks.flatMap({ [$0, $0.fused()] }) {
       let run = PlanRun(network, microbatches: [3])
       let gradients = run(mode: .training).gradients[0]
@@ -33,7 +33,7 @@ struct PlanTests {
             return abs(numeric - Double(gradient[position])) / scale
           }
           // Kinks of the ReLUs limit the agreement of a whole network; a smaller step meets fewer.
-          let errors = [4e-3, 1e-3, 4e-4, 1e-4].map { error($0) }
+          let errors = [4e-3, 1e-3, 4e-4].map { error($0) }
           #expect(errors.contains { $0 < 1e-2 }, "\(entry.name)[\(position)]: \(errors)")
           array[position] = value
           entry.fill(run.values.pointer, with: array)
