@@ -23,6 +23,11 @@ CNN_INLINE double *pooled_row(const double *pooled, int row, ptrdiff_t channels,
   return (double *)pooled + (row * block_count(channels) + block) * CNN_LANES;
 }
 
+// Where dx of the call's images begins in a block.
+CNN_INLINE ptrdiff_t gradient_start(const cnn_batch_norm_shape *s, ptrdiff_t block) {
+  return s->dx_alone ? block * s->x.images * s->x.area * CNN_LANES : run_start(&s->x, block);
+}
+
 #define LOAD_WIDE(p) ({ f64x16 w_; memcpy(&w_, (p), sizeof w_); w_; })
 #define STORE_WIDE(p, v) ({ f64x16 w_ = (v); memcpy((p), &w_, sizeof w_); })
 

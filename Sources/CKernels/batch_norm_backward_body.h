@@ -84,7 +84,7 @@ static void ISA(batch_norm_gradient_after)(float *dx, const float *dy, const flo
                                            const batch_norm_map *map, const batch_norm_line *line,
                                            const cnn_batch_norm_shape *s, ptrdiff_t block) {
   const ptrdiff_t start = run_start(&s->x, block), count = s->x.images * s->x.area * CNN_LANES;
-  dx += start, dy += start, x += start;
+  dx += gradient_start(s, block), dy += start, x += start;
 #define GRADIENT(y, what) ISA(batch_norm_gradient)(s->adds, dx, dy, x, y, count, map, line, what)
   if (s->after == CNN_AFTER_NORM_RELU) GRADIENT(NULL, CNN_AFTER_NORM_RELU);
   else if (s->after == CNN_AFTER_NORM_ADD_RELU && y) GRADIENT(y + start, CNN_AFTER_NORM_ADD_RELU);

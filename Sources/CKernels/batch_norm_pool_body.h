@@ -127,14 +127,15 @@ static void ISA(batch_norm_pool_gradient)(float *dx, const float *dy, const floa
   const batch_norm_map map = *normal;
   const batch_norm_line line = *along;
   const ptrdiff_t oh = s->ih / 2, ow = s->iw / 2, row = s->iw * CNN_LANES;
-  const ptrdiff_t first = block * s->x.n + s->x.first;
+  const ptrdiff_t first = block * s->x.n + s->x.first, size = s->x.area * CNN_LANES;
+  dx += gradient_start(s, block);
 #define LINE(g, d) (((g) - line.offset - (d) * line.slope) * map.scale)
-  for (ptrdiff_t image = first; image < first + s->x.images; image++) {
-    const ptrdiff_t start = image * s->x.area * CNN_LANES;
+  for (ptrdiff_t image = first; image < first + s->x.images; image++, dx += size) {
+    const float *picture = x + image * size;
     for (ptrdiff_t i = 0; i < oh; i++) {
-      const float *top = x + start + 2 * i * row, *g = dy + (image * oh + i) * ow * CNN_LANES;
+      const float *top = picture + 2 * i * row, *g = dy + (image * oh + i) * ow * CNN_LANES;
       const float *v = y + (image * oh + i) * ow * CNN_LANES;
-      float *to = dx + start + 2 * i * row;
+      float *to = dx + 2 * i * row;
       for (ptrdiff_t j = 0; j < ow; j++, g += CNN_LANES, v += CNN_LANES) {
         const ptrdiff_t left = 2 * j * CNN_LANES, right = left + CNN_LANES;
         f32x16 d[4];
@@ -152,8 +153,8 @@ static void ISA(batch_norm_pool_gradient)(float *dx, const float *dy, const floa
       STORE(to + row + last, LINE(0, LOAD(top + row + last) - map.mean));
     }
     if (s->ih % 2 == 0) continue;
-    for (ptrdiff_t at = start + (s->ih - 1) * row; at < start + s->ih * row; at += CNN_LANES)
-      STORE(dx + at, LINE(0, LOAD(x + at) - map.mean));
+    for (ptrdiff_t at = (s->ih - 1) * row; at < s->ih * row; at += CNN_LANES)
+      STORE(dx + at, LINE(0, LOAD(picture + at) - map.mean));
   }
 #undef LINE
 }

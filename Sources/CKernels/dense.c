@@ -67,7 +67,7 @@ enum {
   // It works on so many units (16 inputs each) and outputs at once.
   dense_units = 64,
   dense_outputs = 128,
-  // Gradients of this many weights (8 MB) are written past the caches, if few images make them.
+  // Gradients of this many weights (8 MB) are written past the caches, where that is once.
   dense_streamed = 2 << 20,
 };
 
@@ -121,5 +121,6 @@ static void dense_pack(const cnn_conv_shape *s, const dense_chunk *c, float *to,
 
 #define TABLE(isa)                                                                                    \
   {"dense", dense_fits, dense_prepared, dense_prepare, dense_scratch, dense_forward_##isa,            \
-   dense_backward_data_##isa, dense_backward_weights_##isa}
+   dense_backward_data_##isa, dense_backward_weights_##isa, false, 0,                                 \
+   dense_backward_weights_of_tree_##isa}
 const cnn_conv_algorithm cnn_conv_dense[] = ISA_TABLE(TABLE);

@@ -220,12 +220,12 @@ static void ISA(dense_backward_data)(const cnn_conv_shape *shape, float *dx, con
   }
 }
 
-static void ISA(dense_backward_weights)(const cnn_conv_shape *shape, float *dw, const float *x, const float *dy,
-                                        float *scratch) {
-  const cnn_conv_shape pixels = dense_pixels(shape), *s = &pixels;
+// The gradient of the call's images, or where there are leaves of their tree.
+static void ISA(dense_gradient)(const cnn_conv_shape *s, const cnn_leaves *leaves, float *dw, const float *x,
+                                const float *dy, float *scratch) {
   const dense_chunk c = dense_chunk_of(s);
   const ptrdiff_t all_taps = s->kh * s->kw, all_blocks = conv_blocks(s->ic), end = s->first + s->images;
-  const bool streams = conv_weights(s) >= dense_streamed && s->images <= dense_lanes &&
+  const bool streams = conv_weights(s) >= dense_streamed && s->images <= dense_images &&
                        (uintptr_t)dw % sizeof(f32x16) == 0;
   float *packed = scratch + dense_table(&c);
   for (ptrdiff_t image = s->first; image < end; image += c.images)
@@ -245,10 +245,25 @@ static void ISA(dense_backward_weights)(const cnn_conv_shape *shape, float *dw, 
             const ptrdiff_t row = (tap + i / blocks) * s->ic + channel;
             const ptrdiff_t rows = smaller(CNN_BLOCK, s->ic - channel);
             float *d = dw + first * all_taps * s->ic + row * width;
-            if (streams && rows == CNN_BLOCK && width == CNN_PANEL && image == s->first)
-              ISA(tile_gradient_past)(&tile, packed + i * c.block, b, d);
+            const bool past = streams && rows == CNN_BLOCK && width == CNN_PANEL && image == s->first;
+            if (leaves) ISA(tile_gradient_of_tree)(&tile, leaves, rows, width, past, packed + i * c.block, b, d);
+            else if (past) ISA(tile_gradient_past)(&tile, packed + i * c.block, b, d, (tile_others){d, 0});
             else ISA(tile_gradient)(&tile, rows, width, packed + i * c.block, b, d, image > s->first);
           }
         }
       }
+}
+
+static void ISA(dense_backward_weights)(const cnn_conv_shape *shape, float *dw, const float *x, const float *dy,
+                                        float *scratch) {
+  const cnn_conv_shape pixels = dense_pixels(shape);
+  ISA(dense_gradient)(&pixels, NULL, dw, x, dy, scratch);
+}
+
+// Where the layer covers its input, so that points are images.
+static bool ISA(dense_backward_weights_of_tree)(const cnn_conv_shape *s, const cnn_leaves *leaves, float *dw,
+                                                const float *x, const float *dy, float *scratch) {
+  if (!dense_covers(s) || s->images > dense_images) return false;
+  ISA(dense_gradient)(s, leaves, dw, x, dy, scratch);
+  return true;
 }

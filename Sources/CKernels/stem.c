@@ -22,5 +22,5 @@ static size_t stem_scratch(const cnn_conv_shape *s, cnn_conv_pass pass) {
 
 #define TABLE(isa)                                                                             \
   {"stem", stem_fits, stem_prepared, stem_prepare, stem_scratch, stem_forward_##isa, NULL,     \
-   stem_backward_weights_##isa, true}
+   stem_backward_weights_##isa, true, 1}
 const cnn_conv_algorithm cnn_conv_stem[] = ISA_TABLE(TABLE);

@@ -45,6 +45,14 @@ static inline ptrdiff_t stem_unpooled(const cnn_conv_shape *s) { return 2 * s->o
 // Backward to the weights, all runs pass over as many lines of dy as L1 holds.
 static inline ptrdiff_t stem_gradient_lines(const cnn_conv_shape *s) { return larger(1, 192 / s->ow); }
 
+// Floats of dy from a block of channels to the next, and where an image of it begins.
+static inline ptrdiff_t stem_dy_block(const cnn_conv_shape *s) {
+  return (s->dy_alone ? s->images : s->n) * s->oh * s->ow * CNN_BLOCK;
+}
+static inline ptrdiff_t stem_dy_image(const cnn_conv_shape *s, ptrdiff_t image) {
+  return (s->dy_alone ? image - s->first : image) * s->oh * s->ow * CNN_BLOCK;
+}
+
 // Where run `run` of the kernel begins in a picture.
 static inline ptrdiff_t stem_run(const cnn_conv_shape *s, const stem_plan *p, ptrdiff_t run) {
   if (s->dw == 1) return run * s->dh * p->row;

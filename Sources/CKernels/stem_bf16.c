@@ -38,5 +38,5 @@ static size_t stem_bf16_scratch(const cnn_conv_shape *s, cnn_conv_pass pass) {
 
 #define TABLE(isa)                                                                                     \
   {"stem_bf16", stem_fits, stem_bf16_prepared, stem_bf16_prepare_##isa, stem_bf16_scratch,             \
-   stem_forward_##isa, NULL, stem_bf16_backward_weights_##isa, true}
+   stem_forward_##isa, NULL, stem_bf16_backward_weights_##isa, true, 2}
 const cnn_conv_algorithm cnn_conv_stem_bf16[] = BF16_TABLE(TABLE);

@@ -34,7 +34,7 @@ static void ISA(stem_pair_images)(float *to, const float *other, ptrdiff_t count
 static void ISA(stem_pair_gradients)(const cnn_conv_shape *s, float *to, ptrdiff_t block, const float *dy,
                                      ptrdiff_t lines, bool both) {
   const f32x16 zero = 0;
-  for (ptrdiff_t o = 0; o < s->oc; o += CNN_BLOCK, dy += conv_y_block(s), to += block)
+  for (ptrdiff_t o = 0; o < s->oc; o += CNN_BLOCK, dy += stem_dy_block(s), to += block)
     for (ptrdiff_t i = 0; i < lines * s->ow * CNN_BLOCK; i += CNN_BLOCK)
       STORE(to + i, PAIR(LOAD(dy + i), both ? LOAD(dy + conv_y_image(s, 1) + i) : zero));
 }
@@ -57,9 +57,9 @@ static void ISA(stem_bf16_backward_weights)(const cnn_conv_shape *s, float *dw, 
       for (ptrdiff_t i = 0; i < lines; i += step) {
         const ptrdiff_t count = smaller(step, lines - i);
         ISA(stem_pair_gradients)(s, gradients, block,
-                                 dy + conv_y_image(s, image) + (line + i) * s->ow * CNN_BLOCK, count, both);
+                                 dy + stem_dy_image(s, image) + (line + i) * s->ow * CNN_BLOCK, count, both);
         ISA(stem_gradient)(s, &p, dw, scratch + i * p.line, gradients, block, count,
-                           image > s->first || line + i > 0);
+                           s->continues || image > s->first || line + i > 0);
       }
     }
 }

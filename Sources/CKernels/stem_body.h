@@ -10,8 +10,8 @@ static void ISA(stem_backward_weights)(const cnn_conv_shape *s, float *dw, const
       ISA(stem_pack)(s, &p, scratch, x, image, line * s->sh - s->ph, stem_rows(s, lines));
       for (ptrdiff_t i = 0; i < lines; i += step)
         ISA(stem_gradient)(s, &p, dw, scratch + i * p.line,
-                           dy + conv_y_image(s, image) + (line + i) * s->ow * CNN_BLOCK,
-                           conv_y_block(s), smaller(step, lines - i),
-                           image > s->first || line + i > 0);
+                           dy + stem_dy_image(s, image) + (line + i) * s->ow * CNN_BLOCK,
+                           stem_dy_block(s), smaller(step, lines - i),
+                           s->continues || image > s->first || line + i > 0);
     }
 }

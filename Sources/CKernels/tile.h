@@ -4,6 +4,9 @@
 #include <stdbool.h>
 #include <stddef.h>
 
+#include "convolution.h"
+#include "leaves.h"
+
 // The sizes of the register tiles. AVX-512 keeps 28 of its 32 registers as accumulators of nn, AVX2
 // 12 of its 16 (a vector of 16 floats takes two). tn has fewer rows, since they must divide 16.
 enum {
@@ -46,6 +49,15 @@ typedef struct {
   ptrdiff_t b_line, b_point, b_vector;
   ptrdiff_t d_row, d_vector;
 } tile_tn;
+
+// Floats of a gradient of 16 inputs and a panel of outputs.
+enum { tile_cell = CNN_BLOCK * CNN_PANEL };
+
+// Tiles that a tile is to be added to, which lie as it does, and one before the other.
+typedef struct {
+  const float *last;
+  ptrdiff_t count;
+} tile_others;
 
 enum { tile_line = 16 };  // floats of a cache line
 

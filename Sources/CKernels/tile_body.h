@@ -93,10 +93,11 @@ static inline __attribute__((noinline)) void ISA(tile_nn_panel)(ptrdiff_t rows, 
   else ISA(tile_nn_run)(rows, 16, CNN_LANES, t, a, b, c, start, NULL);
 }
 
-// D[i][16 j ...] = (accumulate ? D : 0) + sum over points of A[p][i] * B[p][16 j ...]. Where `streams`, a constant,
-// D is written past the caches: it is larger than they are, and nobody reads it soon.
+// D[i][16 j ...] = (accumulate ? D : 0) + sum over points of A[p][i] * B[p][16 j ...], which is added to `others`, one
+// after the other, before it is written. Where `streams`, a constant, D is written past the caches: it is larger than
+// they are, and nobody reads it soon.
 CNN_INLINE void ISA(tile_tn_to)(const bool streams, const int rows, const int vectors, const tile_tn *t,
-                                const float *a, const float *b, float *d, bool accumulate) {
+                                const float *a, const float *b, float *d, bool accumulate, tile_others others) {
   f32x16 sum[ISA(tile_tn_rows)][2];
 #pragma clang loop unroll(full)
   for (int i = 0; i < rows; i++)
@@ -118,6 +119,12 @@ CNN_INLINE void ISA(tile_tn_to)(const bool streams, const int rows, const int ve
       }
     }
   }
+#pragma clang loop unroll(disable)
+  for (; others.count > 0; others.count--, others.last -= tile_cell)
+#pragma clang loop unroll(full)
+    for (int i = 0; i < rows; i++)
+#pragma clang loop unroll(full)
+      for (int j = 0; j < vectors; j++) sum[i][j] += LOAD(others.last + i * t->d_row + j * t->d_vector);
 #pragma clang loop unroll(full)
   for (int i = 0; i < rows; i++)
 #pragma clang loop unroll(full)
@@ -130,5 +137,5 @@ CNN_INLINE void ISA(tile_tn_to)(const bool streams, const int rows, const int ve
 
 CNN_INLINE void ISA(tile_tn)(const int rows, const int vectors, const tile_tn *t, const float *a,
                              const float *b, float *d, bool accumulate) {
-  ISA(tile_tn_to)(false, rows, vectors, t, a, b, d, accumulate);
+  ISA(tile_tn_to)(false, rows, vectors, t, a, b, d, accumulate, (tile_others){0});
 }

@@ -123,5 +123,6 @@ typedef struct {
 
 #define TABLE(isa)                                                                              \
   {"tiny", tiny_fits, tiny_prepared, tiny_prepare, tiny_scratch, tiny_forward_##isa,            \
-   tiny_backward_data_##isa, tiny_backward_weights_##isa}
+   tiny_backward_data_##isa, tiny_backward_weights_##isa, false, 0,                                  \
+   tiny_backward_weights_of_tree_##isa}
 const cnn_conv_algorithm cnn_conv_tiny[] = ISA_TABLE(TABLE);

@@ -110,8 +110,9 @@ static void ISA(tiny_backward_data)(const cnn_conv_shape *s, float *dx, const fl
   }
 }
 
-static void ISA(tiny_backward_weights)(const cnn_conv_shape *s, float *dw, const float *x, const float *dy,
-                                       float *scratch) {
+// The gradient of the call's images, or where there are leaves, all worked on together, of their tree.
+static void ISA(tiny_gradient)(const cnn_conv_shape *s, const cnn_leaves *leaves, float *dw, const float *x,
+                               const float *dy, float *scratch) {
   const tiny_map in = tiny_x(s), out = tiny_y(s);
   const ptrdiff_t together = tiny_images(s), end = s->first + s->images, taps = s->kh * s->kw;
   float *gradient = scratch + together * tiny_image(&in);
@@ -145,7 +146,10 @@ static void ISA(tiny_backward_weights)(const cnn_conv_shape *s, float *dw, const
           const ptrdiff_t inputs = smaller(CNN_BLOCK, s->ic - block * CNN_BLOCK);
           float *d = dw + o * taps * s->ic + (tap * s->ic + block * CNN_BLOCK) * width;
           if (!meets && image == s->first) memset(d, 0, (size_t)(inputs * width) * sizeof *d);
-          if (streams && inputs == CNN_BLOCK) ISA(tile_gradient_past)(&tile, a + block * x_block, b, d);
+          const bool past = streams && inputs == CNN_BLOCK;
+          if (leaves && meets)
+            ISA(tile_gradient_of_tree)(&tile, leaves, inputs, width, past, a + block * x_block, b, d);
+          else if (past) ISA(tile_gradient_past)(&tile, a + block * x_block, b, d, (tile_others){d, 0});
           else
             for (ptrdiff_t row = 0; meets && row < rows; row++)
               ISA(tile_gradient)(&tile, inputs, width, a + block * x_block + row * s->sh * s->iw * pixel,
@@ -154,4 +158,17 @@ static void ISA(tiny_backward_weights)(const cnn_conv_shape *s, float *dw, const
       }
     }
   }
+}
+
+static void ISA(tiny_backward_weights)(const cnn_conv_shape *s, float *dw, const float *x, const float *dy,
+                                       float *scratch) {
+  ISA(tiny_gradient)(s, NULL, dw, x, dy, scratch);
+}
+
+static bool ISA(tiny_backward_weights_of_tree)(const cnn_conv_shape *s, const cnn_leaves *leaves, float *dw,
+                                               const float *x, const float *dy, float *scratch) {
+  // Where taps may meet several rows that are no one run, sums go on from memory.
+  if (tiny_images(s) < s->images || s->ow > 2 || (s->ow == 2 && s->sh * s->iw != s->sw * s->ow)) return false;
+  ISA(tiny_gradient)(s, leaves, dw, x, dy, scratch);
+  return true;
 }

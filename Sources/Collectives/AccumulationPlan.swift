@@ -15,6 +15,8 @@ package struct AccumulationPlan: Hashable, Sendable {
   /// The maximal nodes of the run, left to right: what the lane hands on.
   package let nodes: [Range<Int>]
   package let steps: [Step]
+  /// For each of the nodes, the steps that lead to it.
+  package let stepsOfNode: [Range<Int>]
   /// The node that each step leaves in its slot.
   package let stepNodes: [Range<Int>]
   package let slotCount: Int
@@ -28,6 +30,7 @@ package struct AccumulationPlan: Hashable, Sendable {
     // What is computed and not yet added to its left sibling; a binary counter, in effect.
     var stack: [(node: Range<Int>, slot: Int)] = []
     var finished = 0
+    var stepsOfNode: [Range<Int>] = []
     var slotCount = nodes.count
     for leaf in run {
       let scratchSlot = nodes.count + max(0, stack.count - 1)
@@ -46,12 +49,14 @@ package struct AccumulationPlan: Hashable, Sendable {
       if stack.count == 1, stack[0].node == nodes[finished] {
         stack.removeLast()
         finished += 1
+        stepsOfNode.append((stepsOfNode.last?.upperBound ?? 0)..<steps.count)
       }
     }
     precondition(finished == nodes.count && stack.isEmpty, "run \(run) of \(tree) left partial sums behind")
     self.run = run
     self.nodes = nodes
     self.steps = steps
+    self.stepsOfNode = stepsOfNode
     self.stepNodes = stepNodes
     self.slotCount = slotCount
   }

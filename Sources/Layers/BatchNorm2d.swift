@@ -10,7 +10,7 @@ import Tensors
 /// For x (N, C, H, W); weight, bias, running_mean and running_var (C). One value per channel has no
 /// variance: see `smallestMicrobatch`. A frozen one may norm by the running statistics in training too
 /// (`learning`): then `dx = g · weight · 1/√(σ² + ε)`, since they don't depend on x.
-package struct BatchNorm2d: Layer {
+package struct BatchNorm2d: InputGradientInParts {
   package var epsilon: Float
   /// How far a step moves the running statistics, once the statistics of its microbatches are averaged:
   /// running ← (1 − momentum) · running + momentum · batch. The optimizer's kernels do it.
@@ -94,6 +94,7 @@ package struct BatchNorm2d: Layer {
     needs.backwardReadsOutput = following == .addThenReLU || following == .reluThenMaxPool
     needs.worksInPlace = following != .reluThenMaxPool
     needs.addsToInputGradient = following != .reluThenMaxPool
+    needs.leavesInputGradient = !following.adds
     return needs
   }
 
@@ -245,6 +246,19 @@ package struct BatchNorm2d: Layer {
     }
   }
 
+  /// As `backwardData`, which has left the sums.
+  package func writeInputGradient(
+    _ pass: borrowing BackwardPass, microbatch: Int, images: Range<Int>, into dx: UnsafeMutablePointer<Float>
+  ) {
+    let x = pass.inputShapes[0]
+    var affine = affine(pass.parameters)
+    var shape = shape(x, n: pass.wave.images, images: images)
+    shape.dx_alone = true
+    cnn_batch_norm_kernels_for(pass.kernels.kernelTable).pointee.backward_data(
+      dx, pass.saved + microbatch * savedCount(x), pass.outputGradient, pass.inputs[0], pass.output, &affine,
+      &shape)
+  }
+
   /// Whether `backwardParameters` is called and knows all that dx of a microbatch hangs on.
   private var completesAtOnce: Bool { affine && learning == .all && !pools }
 
@@ -319,6 +333,6 @@ package struct BatchNorm2d: Layer {
       }
     return cnn_batch_norm_shape(
       x: cnn_blocked(x, n: n, images: images), ih: x.height, iw: x.width, epsilon: epsilon, after: after,
-      adds: false)
+      adds: false, dx_alone: false)
   }
 }

@@ -45,12 +45,24 @@ package enum BlockedLayout {
 
 /// The gradient of a bias, for layers that have one.
 enum BiasGradient {
-  /// `dBias[c]` = Σ dy over the pixels of one microbatch. Overwrites `dBias`, channels rounded up to 16.
+  /// `dBias[c]` = Σ dy over the pixels of `images` of the n in memory. Overwrites `dBias`, channels rounded up to 16.
   static func compute(
-    _ dBias: UnsafeMutablePointer<Float>, from dy: UnsafePointer<Float>, _ output: FeatureShape,
-    _ wave: borrowing Wave, microbatch: Int, kernels: InstructionSet
+    _ dBias: UnsafeMutablePointer<Float>, from dy: UnsafePointer<Float>, _ output: FeatureShape, n: Int,
+    images: Range<Int>, kernels: InstructionSet
   ) {
-    var shape = cnn_blocked(output, wave, microbatch: microbatch)
+    var shape = cnn_blocked(output, n: n, images: images)
     cnn_bias_kernels_for(kernels.kernelTable).pointee.gradient(dBias, dy, &shape)
+  }
+
+  /// A part of that sum, of as many images as `dy` holds, on top of those before it, which `sums` knows (as many
+  /// doubles as `dBias` has floats).
+  static func go(
+    on sums: UnsafeMutablePointer<Float>, isFirst: Bool, _ dBias: UnsafeMutablePointer<Float>,
+    from dy: UnsafePointer<Float>, _ output: FeatureShape, images: Int, kernels: InstructionSet
+  ) {
+    var shape = cnn_blocked(output, n: images, images: 0..<images)
+    let count = 16 * output.blocks
+    let sums = UnsafeMutableRawPointer(sums).bindMemory(to: Double.self, capacity: count)
+    cnn_bias_kernels_for(kernels.kernelTable).pointee.gradient_of_part(dBias, sums, dy, &shape, !isFirst)
   }
 }

@@ -162,7 +162,6 @@ package struct Conv2d: ConvolvingLayer, Equatable {
       n: images, ic: input.channels, ih: input.height, iw: input.width, oc: output.channels,
       oh: output.height, ow: output.width, kh: kernel.height, kw: kernel.width, sh: stride.height,
       sw: stride.width, ph: above, pw: left, dh: dilation.height, dw: dilation.width, groups: groups,
-      first: 0,
-      images: images, planar: readsImages)
+      first: 0, images: images, planar: readsImages, dy_alone: false, continues: false)
   }
 }

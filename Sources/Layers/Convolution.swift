@@ -238,7 +238,11 @@ struct Convolution {
 
   /// Floats of the whole wave's y that are needed beside scratch where a pool follows which the algorithm
   /// can't do in its own pass.
-  var unpooledCount: Int { pools ? 0 : (shape.oc + 15) / 16 * 16 * shape.n * shape.oh * shape.ow }
+  var unpooledCount: Int { pools ? 0 : outputFloats * shape.n }
+
+  /// Floats of y of an image.
+  var outputFloats: Int { (shape.oc + 15) / 16 * 16 * shape.outputArea }
+  var outputArea: Int { shape.outputArea }
 
   // MARK: Passes
 
@@ -315,6 +319,24 @@ struct Convolution {
     calls(wave) { algorithm.pointee.backward_data($0, dx, dy, weight, weights, scratch) }
   }
 
+  /// How many images at a time backward weights can take (`cnn_conv_algorithm.parts`); 0 where it can't.
+  var parts: Int { algorithm(CNN_CONV_BACKWARD_WEIGHTS).map { Int($0.pointee.parts) } ?? 0 }
+
+  /// A part of the sum over the images of one microbatch, whose gradients lie by themselves in `dy`: adds to dWeight
+  /// where it is not the first.
+  func backwardWeights(
+    part images: Range<Int>, isFirst: Bool, dWeight: UnsafeMutablePointer<Float>, x: UnsafePointer<Float>,
+    dy: UnsafePointer<Float>, scratch: UnsafeMutablePointer<Float>
+  ) {
+    guard let algorithm = algorithm(CNN_CONV_BACKWARD_WEIGHTS), algorithm.pointee.parts > 0 else {
+      preconditionFailure("the algorithm for \(shape) takes no parts")
+    }
+    var part = shape(of: images)
+    part.dy_alone = true
+    part.continues = !isFirst
+    algorithm.pointee.backward_weights(&part, dWeight, x, dy, scratch)
+  }
+
   /// Overwrites dWeight with the sum over the images of one microbatch.
   func backwardWeights(
     dWeight: UnsafeMutablePointer<Float>, x: UnsafePointer<Float>, dy: UnsafePointer<Float>,
@@ -326,6 +348,19 @@ struct Convolution {
       return
     }
     withUnsafePointer(to: part) { algorithm.pointee.backward_weights($0, dWeight, x, dy, scratch) }
+  }
+
+  /// Overwrites dWeight with the sum of the leaves' sums, as their tree adds them up; false where it can't.
+  func backwardWeights(
+    tree leaves: inout cnn_leaves, dWeight: UnsafeMutablePointer<Float>, x: UnsafePointer<Float>,
+    dy: UnsafePointer<Float>, scratch: UnsafeMutablePointer<Float>
+  ) -> Bool {
+    guard let algorithm = algorithm(CNN_CONV_BACKWARD_WEIGHTS),
+      let gradient = algorithm.pointee.backward_weights_of_tree
+    else { return false }
+    return withUnsafePointer(to: shape(of: leaves.first[0]..<leaves.first[leaves.count])) {
+      gradient($0, &leaves, dWeight, x, dy, scratch)
+    }
   }
 
   private func shape(of images: Range<Int>) -> ConvolutionShape {

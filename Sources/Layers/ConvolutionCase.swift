@@ -84,7 +84,7 @@ package struct ConvolutionCase: Sendable, Equatable {
       oh: output.height, ow: output.width, kh: convolution.kernel.height, kw: convolution.kernel.width,
       sh: convolution.stride.height, sw: convolution.stride.width, ph: padding.height, pw: padding.width,
       dh: convolution.dilation.height, dw: convolution.dilation.width, groups: convolution.groups, first: 0,
-      images: images, planar: isPlanar)
+      images: images, planar: isPlanar, dy_alone: false, continues: false)
   }
 }
 

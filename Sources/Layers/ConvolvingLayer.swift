@@ -30,6 +30,13 @@ extension ConvolvingLayer {
     needs.prepared = convolution.preparedCount
     needs.preparedForBackward = convolution.preparedCountForBackward
     needs.scratch = convolution.scratchCount + (following == .reluThenMaxPool ? convolution.unpooledCount : 0)
+    needs.partOfOutputGradient = convolution.parts
+    // To a border of 16, sums of the bias in double, and the part.
+    needs.partScratch =
+      convolution.parts == 0
+      ? 0
+      : 16 + 2 * convolution.outputFloats / convolution.outputArea
+        + convolution.parts * convolution.outputFloats
     return needs
   }
 
@@ -70,14 +77,62 @@ extension ConvolvingLayer {
   ) {
     precondition(following == .nothing, "\(kind) goes backward only where nothing follows in the same pass")
     let images = pass.wave.microbatches[microbatch]
-    convolution(images: pass.wave.images, input: pass.inputShapes[0], pass.kernels)
-      .backwardWeights(
-        dWeight: gradients[0], x: pass.inputs[0], dy: pass.outputGradient, images: images,
-        scratch: pass.scratch)
+    let convolution = convolution(images: pass.wave.images, input: pass.inputShapes[0], pass.kernels)
+    if let write = pass.partOfOutputGradient {
+      return goThroughParts(of: microbatch, pass, convolution, write, gradients: gradients)
+    }
+    convolution.backwardWeights(
+      dWeight: gradients[0], x: pass.inputs[0], dy: pass.outputGradient, images: images, scratch: pass.scratch
+    )
     guard hasBias else { return }
     BiasGradient.compute(
-      gradients[1], from: pass.outputGradient, pass.outputShape, pass.wave, microbatch: microbatch,
+      gradients[1], from: pass.outputGradient, pass.outputShape, n: pass.wave.images, images: images,
       kernels: pass.kernels)
+  }
+
+  /// The same where dy is written part by part, behind the convolution's scratch.
+  private func goThroughParts(
+    of microbatch: Int, _ pass: borrowing BackwardPass, _ convolution: Convolution,
+    _ write: BackwardPass.GradientPart, gradients: [UnsafeMutablePointer<Float>]
+  ) {
+    let images = pass.wave.microbatches[microbatch]
+    let sums = pass.scratch + (convolution.scratchCount + 15) / 16 * 16
+    let dy = sums + 2 * 16 * pass.outputShape.blocks
+    for first in stride(from: images.lowerBound, to: images.upperBound, by: convolution.parts) {
+      let part = first..<min(first + convolution.parts, images.upperBound)
+      let isFirst = first == images.lowerBound
+      write(microbatch, part, dy)
+      convolution.backwardWeights(
+        part: part, isFirst: isFirst, dWeight: gradients[0], x: pass.inputs[0], dy: dy, scratch: pass.scratch)
+      guard hasBias else { continue }
+      BiasGradient.go(
+        on: sums, isFirst: isFirst, gradients[1], from: dy, pass.outputShape, images: part.count,
+        kernels: pass.kernels)
+    }
+  }
+
+  package func sumParameterGradients(
+    _ pass: borrowing BackwardPass, microbatches: Range<Int>, into sums: [UnsafeMutablePointer<Float>]
+  ) -> Bool {
+    guard pass.partOfOutputGradient == nil, microbatches.count <= CNN_LEAVES else { return false }
+    let convolution = convolution(images: pass.wave.images, input: pass.inputShapes[0], pass.kernels)
+    return withUnsafeTemporaryAllocation(of: Int.self, capacity: microbatches.count + 1) { first in
+      first.initializeElement(at: 0, to: pass.wave.microbatches[microbatches.lowerBound].lowerBound)
+      for (leaf, microbatch) in microbatches.enumerated() {
+        first.initializeElement(at: leaf + 1, to: pass.wave.microbatches[microbatch].upperBound)
+      }
+      var leaves = cnn_leaves(count: microbatches.count, first: first.baseAddress)
+      guard
+        convolution.backwardWeights(
+          tree: &leaves, dWeight: sums[0], x: pass.inputs[0], dy: pass.outputGradient, scratch: pass.scratch)
+      else { return false }
+      if hasBias {
+        var shape = cnn_blocked(pass.outputShape, n: pass.wave.images, images: 0..<pass.wave.images)
+        cnn_bias_kernels_for(pass.kernels.kernelTable).pointee
+          .gradient_of_tree(sums[1], pass.outputGradient, &shape, &leaves)
+      }
+      return true
+    }
   }
 
   /// dx from dy and W.

@@ -66,6 +66,13 @@ package struct MemoryNeeds: Sendable, Equatable {
   package var continuesInput = false
   /// Whether backward can add to the gradient of input 0 (`BackwardPass.addsToInputGradient`).
   package var addsToInputGradient = false
+  /// Whether it can leave the gradient of input 0 to the layer that reads it (`InputGradientInParts`).
+  package var leavesInputGradient = false
+  /// How many images at a time a layer that wants no gradient of its input can read the gradient of its output, so
+  /// that it need not lie in memory as a whole (`BackwardPass.partOfOutputGradient`); 0 where it can't. Floats of
+  /// scratch for such a part.
+  package var partOfOutputGradient = 0
+  package var partScratch = 0
 
   package init() {}
 }
@@ -185,6 +192,13 @@ package struct BackwardPass {
   /// Whether another reader of input 0 has begun its gradient, to which this one's part is added. Only where
   /// `MemoryNeeds.addsToInputGradient`.
   package var addsToInputGradient = false
+  /// Writes the gradient of the output for some images of a microbatch, by themselves, where there is no
+  /// `outputGradient`. Nil where there is.
+  package var partOfOutputGradient: GradientPart?
+
+  package typealias GradientPart = (
+    _ microbatch: Int, _ images: Range<Int>, _ gradient: UnsafeMutablePointer<Float>
+  ) -> Void
 
   package init(
     wave: Wave, kernels: InstructionSet, inputShapes: [FeatureShape], outputShape: FeatureShape,
@@ -267,8 +281,22 @@ package protocol Layer: Sendable {
   func backwardParameters(
     _ pass: borrowing BackwardPass, microbatch: Int, gradients: [UnsafeMutablePointer<Float>])
 
+  /// The gradients of several microbatches, added up as `ReductionTree` does, where it can do all in one pass: the bits
+  /// are those of adding them afterwards. Overwrites. False where it can't, and nothing is done.
+  func sumParameterGradients(
+    _ pass: borrowing BackwardPass, microbatches: Range<Int>, into sums: [UnsafeMutablePointer<Float>]
+  ) -> Bool
+
   /// The gradients of the inputs, of the whole wave.
   func backwardData(_ pass: borrowing BackwardPass)
+}
+
+/// A layer whose dx its reader can ask for, a few images at a time, when both backward calls of it are over without
+/// one: then the reader finds it in the cache, and nobody keeps it. Where `MemoryNeeds.leavesInputGradient`.
+package protocol InputGradientInParts: Layer {
+  /// dx of `images` of a microbatch. Overwrites `dx`, which holds these images alone.
+  func writeInputGradient(
+    _ pass: borrowing BackwardPass, microbatch: Int, images: Range<Int>, into dx: UnsafeMutablePointer<Float>)
 }
 
 extension Layer {
@@ -294,6 +322,9 @@ extension Layer {
   ) {
     precondition(gradients.isEmpty, "\(kind) has no parameters")
   }
+  package func sumParameterGradients(
+    _ pass: borrowing BackwardPass, microbatches: Range<Int>, into sums: [UnsafeMutablePointer<Float>]
+  ) -> Bool { false }
 }
 
 /// Hyper-parameters and inputs that don't go together.

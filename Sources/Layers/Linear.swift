@@ -57,6 +57,6 @@ package struct Linear: ConvolvingLayer, Equatable {
     ConvolutionShape(
       n: images, ic: input.channels, ih: input.height, iw: input.width, oc: outputFeatures, oh: 1, ow: 1,
       kh: input.height, kw: input.width, sh: 1, sw: 1, ph: 0, pw: 0, dh: 1, dw: 1, groups: 1, first: 0,
-      images: images, planar: false)
+      images: images, planar: false, dy_alone: false, continues: false)
   }
 }

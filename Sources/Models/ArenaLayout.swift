@@ -30,9 +30,8 @@ struct ArenaLayout: Sendable {
     let savedBlocks = nodes.indices.map { index -> Int in
       let count = needs[index].savedPerImage * images + needs[index].savedPerMicrobatch * microbatches
       let begin = schedule.forward[index]
-      return planner.add(
-        count: count,
-        lifetime: begin...(mode == .training && nodes[index].runsBackward ? schedule.backward[index] : begin))
+      let isKept = mode == .training && nodes[index].runsBackward
+      return planner.add(count: count, lifetime: begin...(isKept ? schedule.backwardEnd[index] : begin))
     }
     let backward = mode == .training ? BackwardLifetimes(network, needs: needs, schedule: schedule) : nil
     let gradientBlocks =
@@ -57,6 +56,7 @@ struct ArenaLayout: Sendable {
       guard let backward, let temporaryBlocks else { return [] }
       return zip(backward.edges[index], zip(temporaryBlocks[index], nodes[index].inputs)).map { edge, block in
         guard case .node(let source) = block.1, nodes[source].runsBackward else { return .none }
+        if case .none = edge { return .none }
         if let temporary = block.0 { return .added(offset: offsets[temporary], to: gradients[source]) }
         if case .summed = edge { return .summed(offset: gradients[source]) }
         return .direct(offset: gradients[source])

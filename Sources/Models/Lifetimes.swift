@@ -53,8 +53,8 @@ struct ForwardLifetimes {
       let forward = max(schedule.forward[node], consumers.map { schedule.forward[$0] }.max() ?? schedule.loss)
       var later = consumers.compactMap { schedule.again[$0] }
       if !schedule.backward.isEmpty {
-        if needs[node].backwardReadsOutput { later.append(schedule.backward[node]) }
-        later += consumers.filter { needs[$0].backwardReadsInput }.map { schedule.backward[$0] }
+        if needs[node].backwardReadsOutput { later.append(schedule.backwardEnd[node]) }
+        later += consumers.filter { needs[$0].backwardReadsInput }.map { schedule.backwardEnd[$0] }
       }
       let last = later.max() ?? 0
       if let again = schedule.again[node] {
@@ -107,7 +107,7 @@ struct ImageLifetimes {
     for (index, node) in network.nodes.enumerated() {
       for position in node.inputs.indices where node.inputs[position] == .image {
         var end = schedule.again[index] ?? schedule.forward[index]
-        if !schedule.backward.isEmpty, needs[index].backwardReadsInput { end = schedule.backward[index] }
+        if !schedule.backward.isEmpty, needs[index].backwardReadsInput { end = schedule.backwardEnd[index] }
         if network.readsPlanarImages(node, position: position) {
           planar = 0...max(end, planar?.upperBound ?? 0)
         } else {
@@ -139,19 +139,21 @@ struct BackwardLifetimes {
   init(_ network: Network, needs: [MemoryNeeds], schedule: PlanSchedule) {
     let nodes = network.nodes
     let consumers = network.consumers
-    let time = schedule.backward
+    let (time, end) = (schedule.backward, schedule.backwardEnd)
     group = Array(repeating: nil, count: nodes.count)
     edges = Array(repeating: [], count: nodes.count)
     var begun = Array(repeating: false, count: nodes.count)
     if let last = nodes.indices.last {
       group[last] = 0
       groups.append(
-        SharedBlock(perImage: nodes[last].shape.blockedCount, lifetime: schedule.loss...time[last]))
+        SharedBlock(perImage: nodes[last].shape.blockedCount, lifetime: schedule.loss...end[last]))
       begun[last] = true
     }
     for index in nodes.indices.reversed() {
       for (position, source) in nodes[index].inputs.enumerated() {
-        guard case .node(let source) = source, nodes[source].runsBackward else {
+        guard case .node(let source) = source, nodes[source].runsBackward,
+          schedule.askedForGradient[source] != index
+        else {
           edges[index].append(.none)
           continue
         }
@@ -169,16 +171,16 @@ struct BackwardLifetimes {
           && nodes[source].shape == nodes[index].shape, let block = group[index]
         {
           group[source] = block
-          groups[block].lifetime = groups[block].lifetime.lowerBound...time[source]
+          groups[block].lifetime = groups[block].lifetime.lowerBound...end[source]
         } else if position == 0 && needs[index].continuesInput, let block = group[index] {
           // The gradient of the rest has been read when others add to this one.
           group[source] = block
-          groups[block].grow(to: nodes[source].shape.blockedCount, until: time[source])
+          groups[block].grow(to: nodes[source].shape.blockedCount, until: end[source])
         } else {
           group[source] = groups.count
           groups.append(
             SharedBlock(
-              perImage: nodes[source].shape.blockedCount, lifetime: time[index]...time[source]))
+              perImage: nodes[source].shape.blockedCount, lifetime: time[index]...end[source]))
         }
       }
     }

@@ -48,7 +48,9 @@ package struct Plan: Sendable {
     }
     let isCheckpointed = mode == .training && checkpointing == .blocks
     arena = isCheckpointed ? Self.checkpointed(network, layout) : layout([])
-    scratchCount = needs.map(\.scratch).max() ?? 0
+    scratchCount =
+      zip(needs, arena.schedule.askedForGradient)
+      .map { $1 == nil ? $0.scratch : $0.scratch + $0.partScratch }.max() ?? 0
   }
 
   /// The layout with the cuts that make the arena small: of some even ways to cut the best, and then a cut more or
@@ -87,6 +89,8 @@ package struct Plan: Sendable {
   /// that must run right before its backward.
   package var repeated: [Int] { arena.schedule.repeated }
   package var repeats: [Range<Int>] { arena.schedule.repeats }
+  /// By node, the one behind it that it asks for the gradient of its output, for which the arena has no room.
+  package var askedForGradient: [Int?] { arena.schedule.askedForGradient }
   /// Floats of a lane's arena.
   package var arenaCount: Int { arena.count }
 }

@@ -20,6 +20,10 @@ struct PlanSchedule {
   let loss: Int
   /// By node; empty in inference.
   private(set) var backward: [Int] = []
+  /// When what backward of a node reads has been read for the last time: later, where its input's node asks for dx.
+  private(set) var backwardEnd: [Int] = []
+  /// By node, the one behind it that it asks for the gradient of its output, part by part.
+  private(set) var askedForGradient: [Int?]
   /// The nodes that run again, in that order; and by node, which of them run right before its backward.
   private(set) var repeated: [Int] = []
   private(set) var repeats: [Range<Int>]
@@ -31,6 +35,7 @@ struct PlanSchedule {
     loss = count
     again = Array(repeating: nil, count: count)
     repeats = Array(repeating: 0..<0, count: count)
+    askedForGradient = Array(repeating: nil, count: count)
     guard mode == .training else { return }
     backward = Array(repeating: 0, count: count)
     let consumers = network.consumers
@@ -49,6 +54,12 @@ struct PlanSchedule {
         backward[node] = time
         time += 1
       }
+    }
+    backwardEnd = backward
+    for node in network.nodes.indices {
+      guard let asked = network.nodeToAsk(forGradientOf: node, needs, consumers[node]) else { continue }
+      askedForGradient[node] = asked
+      backwardEnd[asked] = backward[node]
     }
   }
 
@@ -69,6 +80,16 @@ struct PlanSchedule {
 }
 
 extension Network {
+  /// The only reader of a node's output, where the node can do with parts of the gradient, which the reader can leave
+  /// until then.
+  fileprivate func nodeToAsk(forGradientOf node: Int, _ needs: [MemoryNeeds], _ consumers: [Int]) -> Int? {
+    guard needs[node].partOfOutputGradient > 0, nodes[node].isTrained, consumers.count == 1,
+      needs[consumers[0]].leavesInputGradient, nodes[consumers[0]].inputs == [.node(node)],
+      nodes[node].inputs.allSatisfy({ $0.wantsNoGradient(in: self) })
+    else { return nil }
+    return consumers[0]
+  }
+
   /// The nodes behind which the network can be cut for `ActivationCheckpointing.blocks`: a single output crosses.
   var cuts: [Int] {
     let consumers = consumers
@@ -98,5 +119,12 @@ extension Network {
       size = 0
     }
     return cuts
+  }
+}
+
+extension Network.Source {
+  fileprivate func wantsNoGradient(in network: Network) -> Bool {
+    guard case .node(let source) = self else { return true }
+    return !network.nodes[source].runsBackward
   }
 }

@@ -103,6 +103,20 @@ package final class WaveInFlight {
       if case .summed? = plan.gradientTargets[index].first {
         backwardPasses[index].addsToInputGradient = true
       }
+      if let asked = plan.askedForGradient[index] {
+        backwardPasses[index].partOfOutputGradient = partOfInputGradient(node: asked)
+      }
+    }
+  }
+
+  /// How a node gives parts of the gradient of its input.
+  private func partOfInputGradient(node: Int) -> BackwardPass.GradientPart {
+    guard let layer = plan.network.nodes[node].layer as? any InputGradientInParts else {
+      preconditionFailure("\(plan.network.nodes[node].name) can't leave the gradient of its input")
+    }
+    return { [unowned self] microbatch, images, gradient in
+      layer.writeInputGradient(
+        backwardPasses[node], microbatch: microbatch, images: images, into: gradient)
     }
   }
 
@@ -185,6 +199,16 @@ package final class WaveInFlight {
   package func backwardParameters(node: Int, microbatch: Int, into gradients: [UnsafeMutablePointer<Float>]) {
     plan.network.nodes[node].layer
       .backwardParameters(backwardPasses[node], microbatch: microbatch, gradients: gradients)
+  }
+
+  /// Those of several, added up; false where the node can't do that in one pass, and nothing is done. Nor where
+  /// operators are to pause between microbatches.
+  package func sumParameterGradients(
+    node: Int, microbatches: Range<Int>, into sums: [UnsafeMutablePointer<Float>]
+  ) -> Bool {
+    pause == nil
+      && plan.network.nodes[node].layer
+        .sumParameterGradients(backwardPasses[node], microbatches: microbatches, into: sums)
   }
 
   /// The gradients of a node's inputs, once those of its parameters are done.

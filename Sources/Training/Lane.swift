@@ -254,13 +254,23 @@ final class Lane: @unchecked Sendable {
       exchange.poll()
       if network.nodes[index].isTrained {
         timed(index, .parameters) {
-          climb(wave, .parameters(node: index), exchange) { microbatch, slot in
-            inFlight.backwardParameters(
-              node: index, microbatch: microbatch, into: slots.parameterGradients(of: index, in: slot))
-            witness?.see(
-              microbatch: wave.sums.run.lowerBound + microbatch, node: index,
-              gradients: slots.floats(of: .parameters(node: index), in: slot))
-          }
+          // Who rounds leaves, or looks at one, must have them.
+          let needsLeaves = exchange.rounds || witness.map { wave.sums.run.contains($0.microbatch) } ?? false
+          climb(
+            wave, .parameters(node: index), exchange,
+            sum: { microbatches, slot in
+              !needsLeaves
+                && inFlight.sumParameterGradients(
+                  node: index, microbatches: microbatches,
+                  into: slots.parameterGradients(of: index, in: slot))
+            },
+            leaf: { microbatch, slot in
+              inFlight.backwardParameters(
+                node: index, microbatch: microbatch, into: slots.parameterGradients(of: index, in: slot))
+              witness?.see(
+                microbatch: wave.sums.run.lowerBound + microbatch, node: index,
+                gradients: slots.floats(of: .parameters(node: index), in: slot))
+            })
         }
       }
       timed(index, .data) { inFlight.backwardData(node: index) }
@@ -274,23 +284,39 @@ final class Lane: @unchecked Sendable {
   }
 
   /// Computes the leaves of a wave one after the other and adds each up the tree as far as it goes.
-  /// `leaf` hears the microbatch's number in the wave.
+  /// `leaf` hears the microbatch's number in the wave. `sum` computes a maximal node of the run at once where it can:
+  /// then its leaves need not be written and read.
   private func climb(
     _ wave: LaneWork.Wave, _ section: GradientSlots.Section, _ exchange: LaneExchange,
+    sum: (_ microbatches: Range<Int>, _ slot: Int) -> Bool = { _, _ in false },
     leaf: (_ microbatch: Int, _ slot: Int) -> Void
   ) {
-    for (step, node) in zip(wave.sums.steps, wave.sums.stepNodes) {
-      switch step {
-      case .leaf(let number, let slot):
-        leaf(number - wave.sums.run.lowerBound, wave.slot(slot))
-        exchange.round(slots.floats(of: section, in: wave.slot(slot)), of: section, node: node)
+    let (sums, first) = (wave.sums, wave.sums.run.lowerBound)
+    for (slot, whole) in sums.nodes.enumerated() {
+      if whole.count > 1, sum(whole.lowerBound - first..<whole.upperBound - first, wave.slot(slot)) {
         exchange.poll()
-      case .add(let source, let target):
-        let sum = slots.floats(of: section, in: wave.slot(target))
-        let term = slots.floats(of: section, in: wave.slot(source))
-        if !exchange.addRounded(sum, term, of: section, node: node) {
-          reduction.add(sum.baseAddress, term.baseAddress, sum.count)
-        }
+        continue
+      }
+      for position in sums.stepsOfNode[slot] {
+        take(sums.steps[position], to: sums.stepNodes[position], of: wave, section, exchange, leaf: leaf)
+      }
+    }
+  }
+
+  private func take(
+    _ step: AccumulationPlan.Step, to node: Range<Int>, of wave: LaneWork.Wave,
+    _ section: GradientSlots.Section, _ exchange: LaneExchange, leaf: (_ microbatch: Int, _ slot: Int) -> Void
+  ) {
+    switch step {
+    case .leaf(let number, let slot):
+      leaf(number - wave.sums.run.lowerBound, wave.slot(slot))
+      exchange.round(slots.floats(of: section, in: wave.slot(slot)), of: section, node: node)
+      exchange.poll()
+    case .add(let source, let target):
+      let sum = slots.floats(of: section, in: wave.slot(target))
+      let term = slots.floats(of: section, in: wave.slot(source))
+      if !exchange.addRounded(sum, term, of: section, node: node) {
+        reduction.add(sum.baseAddress, term.baseAddress, sum.count)
       }
     }
   }

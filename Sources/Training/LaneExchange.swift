@@ -77,6 +77,9 @@ struct LaneExchange: Sendable {
     }
   }
 
+  /// Whether leaves and sums of gradients are rounded, each by itself.
+  var rounds: Bool { rounding != nil }
+
   /// Rounds a leaf, where gradients are rounded.
   func round(
     _ leaf: UnsafeMutableBufferPointer<Float>, of section: GradientSlots.Section, node: Range<Int>

@@ -107,23 +107,119 @@ final class HarnessRun {
       parameters: parameters.map { UnsafePointer($0.pointer) }, prepared: prepared.pointer,
       outputGradient: dy.pointer, inputGradients: dx.map { $0?.pointer }, saved: saved.pointer,
       scratch: scratch.pointer, pooling: pooling)
-    let leaves = wave.microbatches.indices.map { microbatch -> [Tensor] in
+    let arrays = wave.microbatches.indices.map { microbatch -> [GuardedBuffer] in
       guard !parameterDeclarations.isEmpty else { return [] }
       let gradients = parameterDeclarations.map(GuardedBuffer.init(roomFor:))
       scratch.poison()
       layer.backwardParameters(pass, microbatch: microbatch, gradients: gradients.map(\.pointer))
       checkGuards("backwardParameters", x + gradients + [y, dy])
-      return unpacked(gradients, parameterDeclarations)
+      return gradients
+    }
+    let leaves = arrays.map { unpacked($0, parameterDeclarations) }
+    // The pass has their pointers.
+    withExtendedLifetime((x, y, dy, dx)) {
+      if !parameterDeclarations.isEmpty { checkTree(pass, of: arrays) }
     }
     scratch.poison()
     layer.backwardData(pass)
     checkGuards("backwardData", x + dx.compactMap(\.self) + [y, dy])
     for (dx, shape) in zip(dx, inputShapes) { if let dx { checkPadding("dx", dx.values, shape) } }
-    // The pass has their pointers.
     withExtendedLifetime((x, y, dy, dx)) {
       if needs.addsToInputGradient, !inPlace, let dx = dx[0] { checkSum(pass, of: dx.values) }
+      if needs.leavesInputGradient, !inPlace, let dx = dx[0] {
+        checkPartsOfInputGradient(pass, of: dx.values)
+      }
+      if needs.partOfOutputGradient > 0 { checkPartsOfOutputGradient(pass, dy.values, give: arrays) }
     }
     return (zip(dx, inputShapes).map { $0?.values.nchw(images: wave.images, $1) }, leaves)
+  }
+
+  /// Where the layer adds up the gradients of microbatches by itself: the bits of adding up the leaves.
+  private func checkTree(_ pass: BackwardPass, of leaves: [[GuardedBuffer]]) {
+    let sums = parameterDeclarations.map(GuardedBuffer.init(roomFor:))
+    scratch.poison()
+    guard
+      layer.sumParameterGradients(
+        pass, microbatches: wave.microbatches.indices, into: sums.map(\.pointer))
+    else { return }
+    checkGuards("sumParameterGradients", sums)
+    func sum(_ microbatches: Range<Int>, _ array: Int) -> [Float] {
+      guard microbatches.count > 1 else { return leaves[microbatches.lowerBound][array].values }
+      var left = 1
+      while 2 * left < microbatches.count { left *= 2 }
+      let border = microbatches.lowerBound + left
+      return zip(sum(microbatches.lowerBound..<border, array), sum(border..<microbatches.upperBound, array))
+        .map { $0 + $1 }
+    }
+    for (array, got) in sums.enumerated()
+    where zip(got.values, sum(wave.microbatches.indices, array)).contains(where: {
+      $0.bitPattern << 1 != $1.bitPattern << 1
+    }) {
+      Issue.record(
+        "\(layer.kind) adds up \(parameterDeclarations[array].name) otherwise than the tree of its leaves")
+    }
+  }
+
+  /// Where the layer can leave dx to its reader: image by image, the bits that `backwardData` wrote.
+  private func checkPartsOfInputGradient(_ pass: BackwardPass, of whole: [Float]) {
+    guard let layer = layer as? any InputGradientInParts else {
+      Issue.record("\(layer.kind) leaves the gradient of its input, and doesn't say how to get it")
+      return
+    }
+    var pass = pass
+    pass.inputGradients[0] = nil
+    for microbatch in wave.microbatches.indices where !parameterDeclarations.isEmpty {
+      let gradients = parameterDeclarations.map(GuardedBuffer.init(roomFor:))
+      withExtendedLifetime(gradients) {
+        layer.backwardParameters(pass, microbatch: microbatch, gradients: gradients.map(\.pointer))
+      }
+    }
+    layer.backwardData(pass)
+    let (size, blocks) = (inputShapes[0].area * 16, inputShapes[0].blocks)
+    for (microbatch, images) in wave.microbatches.enumerated() {
+      for image in images {
+        let part = GuardedBuffer(count: blocks * size)
+        layer.writeInputGradient(
+          pass, microbatch: microbatch, images: image..<(image + 1), into: part.pointer)
+        checkGuards("writeInputGradient", [part])
+        let expected = (0..<blocks).flatMap { block in
+          whole[((block * wave.images + image) * size)...].prefix(size)
+        }
+        if zip(part.values, expected).contains(where: { $0.bitPattern << 1 != $1.bitPattern << 1 }) {
+          Issue.record("\(layer.kind) gives another gradient of image \(image) by itself")
+        }
+      }
+    }
+  }
+
+  /// Where the layer can ask for parts of dy: the gradients that it gives with the whole.
+  private func checkPartsOfOutputGradient(_ pass: BackwardPass, _ dy: [Float], give leaves: [[GuardedBuffer]])
+  {
+    let (size, blocks, all) = (outputShape.area * 16, outputShape.blocks, wave.images)
+    let scratch = GuardedBuffer(count: needs.scratch + needs.partScratch)
+    var pass = pass
+    pass.scratch = scratch.pointer
+    pass.partOfOutputGradient = { _, images, gradient in
+      for block in 0..<blocks {
+        for (number, image) in images.enumerated() {
+          for place in 0..<size {
+            gradient[(block * images.count + number) * size + place] =
+              dy[(block * all + image) * size + place]
+          }
+        }
+      }
+    }
+    for microbatch in wave.microbatches.indices {
+      let gradients = parameterDeclarations.map(GuardedBuffer.init(roomFor:))
+      layer.backwardParameters(pass, microbatch: microbatch, gradients: gradients.map(\.pointer))
+      checkGuards("backwardParameters by parts", gradients + [scratch])
+      for (got, expected) in zip(gradients, leaves[microbatch]) {
+        let largest = expected.values.reduce(0) { max($0, abs($1)) }
+        if zip(got.values, expected.values).contains(where: { abs($0 - $1) > 2e-6 * largest }) {
+          Issue.record("\(layer.kind) gives other gradients from parts of dy")
+        }
+      }
+    }
   }
 
   /// Backward once more into a gradient that holds the input: it must grow by `part`, bit by bit.

@@ -132,6 +132,22 @@ struct PlanTests {
     }
   }
 
+  /// The gradient of the first convolution's output, the largest of all, is asked for image by image.
+  @Test func theFirstConvolutionsGradientHasNoRoomOfItsOwn() throws {
+    let input = FeatureShape(channels: 3, height: 32, width: 32)
+    let network = try ModelZoo.network("seed_cnn", input: input, options: .init(classes: 5)).fused()
+    let plan = Plan(network, images: 16, mode: .training, kernels: .detected)
+    #expect(plan.askedForGradient.first == 1)
+    #expect(plan.askedForGradient.dropFirst().allSatisfy { $0 == nil })
+    #expect(plan.gradientTargets[1] == [Plan.GradientTarget.none])
+    let inference = Plan(network, images: 16, mode: .inference, kernels: .detected)
+    #expect(inference.askedForGradient.allSatisfy { $0 == nil })
+    // Of a frozen convolution nobody wants the gradient, by parts or whole.
+    let frozen = network.freezing(["block1.conv", "block1.norm"])
+    #expect(
+      Plan(frozen, images: 16, mode: .training, kernels: .detected).askedForGradient.allSatisfy { $0 == nil })
+  }
+
   @Test func inferenceNeedsLessMemoryThanTraining() throws {
     let network = try ModelZoo.network(
       "resnet18", input: FeatureShape(channels: 3, height: 64, width: 64), options: .init(classes: 8)

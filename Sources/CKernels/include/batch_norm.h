@@ -28,6 +28,8 @@ typedef struct {
   cnn_after_norm after;
   // Backward adds to dx what it would write. Not pooled.
   bool adds;
+  // dx holds the call's images alone. For backward_data, where it doesn't add.
+  bool dx_alone;
 } cnn_batch_norm_shape;
 
 // Learned values; NULL for 1 and 0.

@@ -8,3 +8,12 @@ typedef struct {
   ptrdiff_t n, area;        // images in memory, pixels of an image
   ptrdiff_t first, images;  // those that a call works on: first ..< first + images of n
 } cnn_blocked;
+
+// Microbatches side by side, whose sums are added up in pairs, pairs of pairs and so on, as the tree of the gradients
+// does: leaf k is the images first[k] ..< first[k + 1].
+typedef struct {
+  ptrdiff_t count;         // 1 ... CNN_LEAVES
+  const ptrdiff_t *first;  // count + 1 of them
+} cnn_leaves;
+
+enum { CNN_LEAVES = 64 };

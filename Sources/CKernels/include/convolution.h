@@ -12,6 +12,7 @@
 #include <stdbool.h>
 #include <stddef.h>
 #include "activations.h"
+#include "blocked.h"
 #include "isa.h"
 
 #define CNN_BLOCK 16
@@ -26,6 +27,8 @@ typedef struct {
   ptrdiff_t first, images;
   // x is planar: the network's images. Then nobody asks for dx.
   bool planar;
+  // backward_weights of an algorithm that takes `parts`: dy holds the call's images alone; the sums go on from dw.
+  bool dy_alone, continues;
 } cnn_conv_shape;
 
 // What ends a forward pass, value by value: y = w * x + bias, + residual, and relu or ReLU6, hardswish or SiLU
@@ -65,6 +68,14 @@ typedef struct {
                            float *scratch);
   // Whether forward can end with a pool.
   bool pools;
+  // Calls of backward_weights for so many images each, the later ones with `continues`, give the bits of one for
+  // all; 0 where it can't go on.
+  ptrdiff_t parts;
+  // dw = what backward_weights gives for each of the leaves, which the call's images are, added up in their tree;
+  // no sum of a part of them is written to memory. Overwrites dw. False where images are too many, and nothing is
+  // done; NULL where there is none.
+  bool (*backward_weights_of_tree)(const cnn_conv_shape *, const cnn_leaves *, float *dw, const float *x,
+                                   const float *dy, float *scratch);
 } cnn_conv_algorithm;
 
 // All algorithms of an instruction set, `ref` first. Those named bf16… round what they multiply to bf16 and
