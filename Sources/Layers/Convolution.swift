@@ -242,7 +242,6 @@ struct Convolution {
 
   /// Floats of y of an image.
   var outputFloats: Int { (shape.oc + 15) / 16 * 16 * shape.outputArea }
-  var outputArea: Int { shape.outputArea }
 
   // MARK: Passes
 
@@ -321,6 +320,10 @@ struct Convolution {
 
   /// How many images at a time backward weights can take (`cnn_conv_algorithm.parts`); 0 where it can't.
   var parts: Int { algorithm(CNN_CONV_BACKWARD_WEIGHTS).map { Int($0.pointee.parts) } ?? 0 }
+
+  /// Floats of a part of dy, behind as many doubles as there are output channels: a multiple of 16.
+  var partCount: Int { parts == 0 ? 0 : biasSumsCount + parts * outputFloats }
+  var biasSumsCount: Int { 2 * ((shape.oc + 15) / 16 * 16) }
 
   /// A part of the sum over the images of one microbatch, whose gradients lie by themselves in `dy`: adds to dWeight
   /// where it is not the first.

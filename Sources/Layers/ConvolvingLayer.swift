@@ -31,12 +31,7 @@ extension ConvolvingLayer {
     needs.preparedForBackward = convolution.preparedCountForBackward
     needs.scratch = convolution.scratchCount + (following == .reluThenMaxPool ? convolution.unpooledCount : 0)
     needs.partOfOutputGradient = convolution.parts
-    // To a border of 16, sums of the bias in double, and the part.
-    needs.partScratch =
-      convolution.parts == 0
-      ? 0
-      : 16 + 2 * convolution.outputFloats / convolution.outputArea
-        + convolution.parts * convolution.outputFloats
+    needs.partScratch = convolution.partCount
     return needs
   }
 
@@ -90,20 +85,20 @@ extension ConvolvingLayer {
       kernels: pass.kernels)
   }
 
-  /// The same where dy is written part by part, behind the convolution's scratch.
+  /// The same where dy is written part by part: scratch begins with sums of the bias in double, and a part.
   private func goThroughParts(
     of microbatch: Int, _ pass: borrowing BackwardPass, _ convolution: Convolution,
     _ write: BackwardPass.GradientPart, gradients: [UnsafeMutablePointer<Float>]
   ) {
     let images = pass.wave.microbatches[microbatch]
-    let sums = pass.scratch + (convolution.scratchCount + 15) / 16 * 16
-    let dy = sums + 2 * 16 * pass.outputShape.blocks
+    let (sums, dy) = (pass.scratch, pass.scratch + convolution.biasSumsCount)
     for first in stride(from: images.lowerBound, to: images.upperBound, by: convolution.parts) {
       let part = first..<min(first + convolution.parts, images.upperBound)
       let isFirst = first == images.lowerBound
       write(microbatch, part, dy)
       convolution.backwardWeights(
-        part: part, isFirst: isFirst, dWeight: gradients[0], x: pass.inputs[0], dy: dy, scratch: pass.scratch)
+        part: part, isFirst: isFirst, dWeight: gradients[0], x: pass.inputs[0], dy: dy,
+        scratch: pass.scratch + convolution.partCount)
       guard hasBias else { continue }
       BiasGradient.go(
         on: sums, isFirst: isFirst, gradients[1], from: dy, pass.outputShape, images: part.count,
