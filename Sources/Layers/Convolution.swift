@@ -325,8 +325,8 @@ struct Convolution {
   var partCount: Int { parts == 0 ? 0 : biasSumsCount + parts * outputFloats }
   var biasSumsCount: Int { 2 * ((shape.oc + 15) / 16 * 16) }
 
-  /// A part of the sum over the images of one microbatch, whose gradients lie by themselves in `dy`: adds to dWeight
-  /// where it is not the first.
+  /// A part of the sum over the images of one microbatch, whose gradients lie by themselves in `dy`. Overwrites dWeight
+  /// where it is the first; otherwise the sum goes on from there.
   func backwardWeights(
     part images: Range<Int>, isFirst: Bool, dWeight: UnsafeMutablePointer<Float>, x: UnsafePointer<Float>,
     dy: UnsafePointer<Float>, scratch: UnsafeMutablePointer<Float>

@@ -228,8 +228,8 @@ package struct BackwardPass {
 /// holds no activations: those belong to the lane that runs it.
 ///
 /// A lane calls `forward` once a wave (and again in backward where its output wasn't kept), then `batchStatistics` for each microbatch; on the way back
-/// `backwardParameters` for each microbatch, since their gradients are leaves of the reduction tree,
-/// then `backwardData` once a wave.
+/// `backwardParameters` for each microbatch, since their gradients are leaves of the reduction tree (or
+/// `sumParameterGradients` for all that are added up), then `backwardData` once a wave.
 package protocol Layer: Sendable {
   /// The name of the layer's class in PyTorch: `Conv2d`, `BatchNorm2d`, …
   var kind: String { get }

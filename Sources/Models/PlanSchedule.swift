@@ -20,7 +20,8 @@ struct PlanSchedule {
   let loss: Int
   /// By node; empty in inference.
   private(set) var backward: [Int] = []
-  /// When what backward of a node reads has been read for the last time: later, where its input's node asks for dx.
+  /// When what backward of a node reads has been read for the last time: after `backward` where the node before it
+  /// asks for dx part by part, in its own backward.
   private(set) var backwardEnd: [Int] = []
   /// By node, the one behind it that it asks for the gradient of its output, part by part.
   private(set) var askedForGradient: [Int?]
